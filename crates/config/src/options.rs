@@ -1,0 +1,166 @@
+//! Every option of the configuration file, one row each.
+//!
+//! The check, its messages, the suggestions for misspelt keys and `docs/config.md` all read these rows.
+//! To add an option: a row here, a field in `settings.rs`, a line in `check.rs`. Defaults are texts that go
+//! through the same reading as the file's own, so what the documentation says is what happens.
+
+/// One option.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The key as written in the file.
+    pub name: &'static str,
+    /// What values it takes.
+    pub kind: Kind,
+    /// What a plain number counts; empty where the value is not a number.
+    pub unit: &'static str,
+    /// The value when the key is absent, as it would be written; empty for none.
+    pub default: &'static str,
+    /// Who understands the key.
+    pub origin: Origin,
+    /// What it does, for an operator.
+    pub help: &'static str,
+}
+
+/// What values an option takes. Bounds are inclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the bounds of each kind speak for themselves")]
+pub enum Kind {
+    /// `host:port` or `/path [mode]`.
+    Listen,
+    /// A list of `host:port:weight [name]` or `/path:weight [name]`.
+    Servers,
+    /// The name of a hash.
+    Hash,
+    /// Two bytes that enclose the part of a key that counts.
+    HashTag,
+    /// The name of a distribution.
+    Distribution,
+    /// `true` or `false`.
+    Bool,
+    /// Decimal digits only.
+    Number { min: u64, max: u64 },
+    /// Digits, or digits with `ms`, `s`, `m` or `h`.
+    Duration { min: u64, max: u64 },
+    /// Digits, or digits with `b`, `kb`, `mb` or `gb`.
+    Size { min: u64, max: u64 },
+    /// Any text.
+    Text,
+    /// A file's path.
+    Path,
+}
+
+/// Who understands an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// twemproxy has it too, in this place.
+    Twemproxy,
+    /// Only Cashew has it; twemproxy refuses a file that uses it.
+    Cashew,
+}
+
+/// The top-level section that holds the settings of the process instead of a pool.
+pub const PROCESS_SECTION: &str = "cashew";
+
+/// The keys of a pool.
+#[rustfmt::skip]
+pub const POOL: &[Row] = &[
+    row("listen", Listen, "", "", Twemproxy,
+        "Where clients connect: `host:port`, or `/path` of a unix socket, optionally followed by a space and its octal mode. Required. The port follows the last colon, so IPv6 may be bare (`::1:22121`) or bracketed (`[::1]:22121`). Names are resolved once, at start."),
+    row("servers", Servers, "", "", Twemproxy,
+        "The servers of the pool, one per line: `host:port:weight [name]` or `/path:weight [name]`. Required. The name decides which keys a server gets; without one it is `host:port`, only `host` for port 11211, and `/path:` for a unix socket."),
+    row("redis", Bool, "", "false", Twemproxy,
+        "`true` for the redis protocol, `false` for memcached."),
+    row("hash", Hash, "", "fnv1a_64", Twemproxy,
+        "How a key becomes a number."),
+    row("hash_tag", HashTag, "", "", Twemproxy,
+        "Two characters, for example `\"{}\"`. If a key holds both, only the part between them decides where it goes. Quote the value: YAML has its own use for braces."),
+    row("distribution", Distribution, "", "ketama", Twemproxy,
+        "How that number chooses a server."),
+    row("timeout", Number { min: 0, max: NUMBER_MAX }, "milliseconds", "", Twemproxy,
+        "How long a request may wait for its reply, connecting included. 0 or absent: for ever, which lets a stuck server collect requests."),
+    row("backlog", Number { min: 0, max: NUMBER_MAX }, "connections", "512", Twemproxy,
+        "How many clients may wait to be accepted. The kernel cuts it to `net.core.somaxconn`."),
+    row("client_connections", Number { min: 0, max: NUMBER_MAX }, "connections", "0", Twemproxy,
+        "How many clients may be connected to the pool at once. 0: no limit but the process's descriptors. (twemproxy reads this key and ignores it.)"),
+    row("redis_auth", Text, "", "", Twemproxy,
+        "Password that clients must send and that is sent to the servers. Redis pools only."),
+    row("redis_db", Number { min: 0, max: NUMBER_MAX }, "", "0", Twemproxy,
+        "The database to select on every server. No effect on memcached pools."),
+    row("tcpkeepalive", Bool, "", "false", Twemproxy,
+        "Keep-alive probes on client connections."),
+    row("reuseport", Bool, "", "false", Twemproxy,
+        "Lets several processes listen on the same address, the kernel spreading clients over them. (Not in twemproxy 0.5.0, only in its newest source.)"),
+    row("preconnect", Bool, "", "false", Twemproxy,
+        "Connect to every server at start instead of at the first request."),
+    row("auto_eject_hosts", Bool, "", "false", Twemproxy,
+        "Take a failing server out for `server_retry_timeout` and spread its keys over the others. For caches; never for a store of record."),
+    row("server_connections", Number { min: 1, max: NUMBER_MAX }, "connections", "1", Twemproxy,
+        "The most connections to one server. With more than one, pipelined requests of one client may overtake each other."),
+    row("server_retry_timeout", Number { min: 0, max: NUMBER_MAX }, "milliseconds", "30000", Twemproxy,
+        "How long an ejected server stays out."),
+    row("server_failure_limit", Number { min: 0, max: NUMBER_MAX }, "failures", "2", Twemproxy,
+        "How many failures in a row eject a server. 0 means 1."),
+    row("max_request_size", Size { min: 1 << 10, max: SIZE_MAX }, "bytes", "512mb", Cashew,
+        "The largest request. A client that announces a larger one is told so and closed, before memory is set aside for it."),
+    row("max_reply_size", Size { min: 1 << 10, max: SIZE_MAX }, "bytes", "512mb", Cashew,
+        "The largest reply. A server that announces a larger one is treated as broken."),
+    row("client_max_pipeline", Number { min: 1, max: 1_000_000 }, "requests", "4096", Cashew,
+        "How many requests of one client may be unanswered before reading from it pauses."),
+    row("client_output_limit", Size { min: 4 << 10, max: SIZE_MAX }, "bytes", "1mb", Cashew,
+        "How many bytes of replies one client may leave unread before reading from it pauses."),
+];
+
+/// The keys of the `cashew:` section: what twemproxy has only as flags, and what it has not.
+#[rustfmt::skip]
+pub const PROCESS: &[Row] = &[
+    row("threads", Number { min: 0, max: THREADS_MAX }, "threads", "0", Cashew,
+        "Worker threads. 0: one per processor. Flag `--threads`."),
+    row("verbose", Number { min: 0, max: VERBOSE_MAX }, "", "5", Cashew,
+        "How much is logged, from 0 (least) to 11. Flag `-v`."),
+    row("output", Path, "", "", Cashew,
+        "Log file; absent: standard error. Flag `-o`."),
+    row("pid_file", Path, "", "", Cashew,
+        "File to write the process id to. Flag `-p`."),
+    row("daemonize", Bool, "", "false", Cashew,
+        "Run in the background. Flag `-d`."),
+    row("stats_addr", Text, "", "0.0.0.0", Cashew,
+        "Address, name or `/path` of the stats port. Flag `-a`."),
+    row("stats_port", Number { min: 1, max: 65535 }, "", "22222", Cashew,
+        "Port of the stats port. Flag `-s`."),
+    row("stats_interval", Duration { min: 0, max: NUMBER_MAX }, "milliseconds", "30000", Cashew,
+        "How often twemproxy adds up its statistics. Kept for compatibility. Flag `-i`."),
+    row("mbuf_size", Size { min: MBUF_MIN, max: MBUF_MAX }, "bytes", "16384", Cashew,
+        "twemproxy's unit of buffering. Kept for compatibility. Flag `-m`."),
+];
+
+/// The largest plain number: twemproxy keeps numbers in 32 bits with a sign and wraps around silently, so a
+/// larger one never meant what it said.
+pub const NUMBER_MAX: u64 = i32::MAX as u64;
+
+/// The largest size limit one may set: 64 GiB, more than any server stores as one value.
+pub const SIZE_MAX: u64 = 64 << 30;
+
+/// More worker threads than this is a slip of the finger.
+pub const THREADS_MAX: u64 = 1024;
+
+/// twemproxy's most talkative log level.
+pub const VERBOSE_MAX: u64 = 11;
+
+/// twemproxy's bounds for `--mbuf-size`, in bytes.
+pub const MBUF_MIN: u64 = 512;
+/// See [`MBUF_MIN`].
+pub const MBUF_MAX: u64 = 16 << 20;
+
+use Kind::{Bool, Distribution, Duration, Hash, HashTag, Listen, Number, Path, Servers, Size, Text};
+use Origin::{Cashew, Twemproxy};
+
+const fn row(
+    name: &'static str,
+    kind: Kind,
+    unit: &'static str,
+    default: &'static str,
+    origin: Origin,
+    help: &'static str,
+) -> Row {
+    Row { name, kind, unit, default, origin, help }
+}

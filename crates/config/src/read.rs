@@ -1,0 +1,87 @@
+//! One word of the file read as a value of the option's kind. Errors are the rest of a sentence that starts
+//! with the key: `must be a number of milliseconds, found "4x"`.
+
+use std::path::PathBuf;
+
+use placement::{DistributionKind, HashKind, HashTag};
+
+use crate::options::{Kind, Row};
+use crate::suggest::did_you_mean;
+use crate::units::{Bytes, Millis};
+
+/// Decimal digits and nothing else, as twemproxy's own reading; what does not fit 64 bits is the largest.
+pub(crate) fn digits(text: &str) -> Option<u64> {
+    let all_digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    all_digits.then(|| text.parse().unwrap_or(u64::MAX))
+}
+
+/// A number, duration or size within the row's bounds.
+fn quantity(row: &Row, text: &str) -> Result<u64, String> {
+    let (value, min, max, extra) = match row.kind {
+        Kind::Number { min, max } => (digits(text), min, max, ""),
+        Kind::Duration { min, max } => (Millis::from_text(text).map(|t| t.0), min, max, ", or one like 30s"),
+        Kind::Size { min, max } => (Bytes::from_text(text).map(|b| b.0), min, max, ", or one like 64mb"),
+        _ => unreachable!("'{}' is not a quantity", row.name),
+    };
+    let bound = |bound| {
+        if matches!(row.kind, Kind::Size { .. }) { Bytes(bound).to_string() } else { bound.to_string() }
+    };
+    match value {
+        None if row.unit.is_empty() => Err(format!("must be a number, found \"{text}\"")),
+        None => Err(format!("must be a number of {}{extra}, found \"{text}\"", row.unit)),
+        Some(value) if value < min => Err(format!("must be at least {}, found {text}", bound(min))),
+        Some(value) if value > max => Err(format!("must be at most {}, found {text}", bound(max))),
+        Some(value) => Ok(value),
+    }
+}
+
+pub(crate) fn number(row: &Row, text: &str) -> Result<u32, String> {
+    quantity(row, text).map(|value| u32::try_from(value).expect("rows bound numbers to 31 bits"))
+}
+
+pub(crate) fn millis(row: &Row, text: &str) -> Result<Millis, String> {
+    quantity(row, text).map(Millis)
+}
+
+pub(crate) fn bytes(row: &Row, text: &str) -> Result<Bytes, String> {
+    quantity(row, text).map(Bytes)
+}
+
+pub(crate) fn boolean(_: &Row, text: &str) -> Result<bool, String> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(format!("must be true or false, found \"{text}\"")),
+    }
+}
+
+pub(crate) fn hash(_: &Row, text: &str) -> Result<HashKind, String> {
+    HashKind::from_name(text).ok_or_else(|| unknown_name(text, HashKind::ALL.iter().map(|hash| hash.name())))
+}
+
+pub(crate) fn distribution(_: &Row, text: &str) -> Result<DistributionKind, String> {
+    DistributionKind::from_name(text)
+        .ok_or_else(|| unknown_name(text, DistributionKind::ALL.iter().map(|kind| kind.name())))
+}
+
+fn unknown_name<'a>(text: &str, names: impl Iterator<Item = &'a str> + Clone) -> String {
+    let all: Vec<&str> = names.clone().collect();
+    format!("must be one of {}, found \"{text}\"{}", all.join(", "), did_you_mean(text, names))
+}
+
+/// Exactly two bytes, so one character of two bytes is one too; twemproxy counts the same way.
+pub(crate) fn hash_tag(_: &Row, text: &str) -> Result<HashTag, String> {
+    let tag = <[u8; 2]>::try_from(text.as_bytes());
+    tag.map(HashTag::new).map_err(|_| format!("must be two characters such as \"{{}}\", found \"{text}\""))
+}
+
+pub(crate) fn text(_: &Row, text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
+}
+
+pub(crate) fn path(_: &Row, text: &str) -> Result<PathBuf, String> {
+    if text.contains('\0') {
+        return Err("must not contain a NUL character".to_owned());
+    }
+    Ok(PathBuf::from(text))
+}

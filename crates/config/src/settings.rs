@@ -1,0 +1,244 @@
+//! What a configuration means, checked: after this nobody asks again.
+//!
+//! Values carry their unit in the type, alternatives are enums, and what must exist does.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use placement::{DistributionKind, HashKind, HashTag};
+
+use crate::check;
+use crate::units::{Bytes, Millis};
+
+/// A whole configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// At least one pool, in twemproxy's order: shorter names first, then bytewise.
+    pub pools: Vec<Pool>,
+    /// What the file says about the process; flags win over it, see [`Process::new`].
+    pub process: ProcessSection,
+}
+
+/// A pool: one listening address in front of servers that share the keys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pool {
+    /// The pool's name, unique in the file.
+    pub name: String,
+    /// Where clients connect.
+    pub listen: Listen,
+    /// What clients and servers speak.
+    pub protocol: Protocol,
+    /// How a key becomes a number.
+    pub hash: HashKind,
+    /// What part of a key counts, if not all of it.
+    pub hash_tag: Option<HashTag>,
+    /// How the number chooses a server.
+    pub distribution: DistributionKind,
+    /// How long a request may wait for its reply; `None` is for ever, and never 0.
+    pub timeout: Option<Millis>,
+    /// Length of the queue of clients not yet accepted.
+    pub backlog: u32,
+    /// The most clients at once; 0 for no limit of its own.
+    pub client_connections: u32,
+    /// Password asked of clients and sent to servers; redis pools only.
+    pub redis_auth: Option<String>,
+    /// Database to select on the servers.
+    pub redis_db: u32,
+    /// Keep-alive probes on client connections.
+    pub tcpkeepalive: bool,
+    /// Share the listening address with other processes.
+    pub reuseport: bool,
+    /// Connect to the servers at start.
+    pub preconnect: bool,
+    /// Take failing servers out for a while.
+    pub auto_eject_hosts: bool,
+    /// The most connections to one server, at least 1.
+    pub server_connections: u32,
+    /// How long an ejected server stays out.
+    pub server_retry_timeout: Millis,
+    /// Failures in a row that eject a server, at least 1.
+    pub server_failure_limit: u32,
+    /// At least one server, in twemproxy's order: shorter names first, then bytewise. Placement depends on it.
+    pub servers: Vec<Server>,
+    /// The largest request a client may send.
+    pub max_request_size: Bytes,
+    /// The largest reply a server may send.
+    pub max_reply_size: Bytes,
+    /// Unanswered requests of one client at which reading from it pauses, at least 1.
+    pub client_max_pipeline: u32,
+    /// Unread bytes of replies at which reading from that client pauses.
+    pub client_output_limit: Bytes,
+}
+
+/// What a pool speaks, on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// RESP, as redis does.
+    Redis,
+    /// The memcached protocol.
+    Memcache,
+}
+
+/// Where a pool listens. Prints as the operator wrote it, without a socket's mode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// A TCP port.
+    Tcp {
+        /// As written in the file.
+        text: String,
+        /// What it resolved to.
+        addr: SocketAddr,
+    },
+    /// A unix socket.
+    Unix {
+        /// At most 107 bytes, no NUL.
+        path: PathBuf,
+        /// Permissions to set, up to 0o777; `None` leaves what the umask gives.
+        mode: Option<u32>,
+    },
+}
+
+/// A server of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// The name that decides its share of the keys, unique in the pool. May be empty: twemproxy allows it.
+    pub name: String,
+    /// Its share against the others', at least 1.
+    pub weight: u32,
+    /// Where it is.
+    pub address: Address,
+}
+
+/// Where a server is. Prints as `host:port` (IPv6 in brackets) or the path.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// An IP address and a port.
+    Ip(SocketAddr),
+    /// A name that is resolved when a connection is opened. Not checked: it may turn out not to resolve.
+    Name {
+        /// The host as written.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// The path of a unix socket.
+    Unix(PathBuf),
+}
+
+/// Settings of the process, each `None` where nothing was said. Both the `cashew:` section of the file and
+/// the command line's flags end up in one of these.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProcessSection {
+    /// Log level, 0 to 11.
+    pub verbose: Option<u8>,
+    /// Log file.
+    pub output: Option<PathBuf>,
+    /// Stats port.
+    pub stats_port: Option<u16>,
+    /// Address or name of the stats port; a unix socket if it starts with `/`.
+    pub stats_addr: Option<String>,
+    /// twemproxy's aggregation interval.
+    pub stats_interval: Option<Millis>,
+    /// File for the process id.
+    pub pid_file: Option<PathBuf>,
+    /// twemproxy's buffer size in bytes, 512 to 16777216.
+    pub mbuf_size: Option<u32>,
+    /// Run in the background.
+    pub daemonize: Option<bool>,
+    /// Worker threads; 0 for one per processor.
+    pub threads: Option<u32>,
+}
+
+/// Settings of the process with every default filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Log level, 0 to 11.
+    pub verbose: u8,
+    /// Log file; `None` is standard error.
+    pub output: Option<PathBuf>,
+    /// Stats port.
+    pub stats_port: u16,
+    /// Address or name of the stats port; a unix socket if it starts with `/`.
+    pub stats_addr: String,
+    /// twemproxy's aggregation interval.
+    pub stats_interval: Millis,
+    /// File for the process id.
+    pub pid_file: Option<PathBuf>,
+    /// twemproxy's buffer size in bytes.
+    pub mbuf_size: u32,
+    /// Run in the background.
+    pub daemonize: bool,
+    /// Worker threads; 0 for one per processor.
+    pub threads: u32,
+}
+
+impl ProcessSection {
+    /// What `self` says, and where it says nothing, what `other` says.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            verbose: self.verbose.or(other.verbose),
+            output: self.output.or(other.output),
+            stats_port: self.stats_port.or(other.stats_port),
+            stats_addr: self.stats_addr.or(other.stats_addr),
+            stats_interval: self.stats_interval.or(other.stats_interval),
+            pid_file: self.pid_file.or(other.pid_file),
+            mbuf_size: self.mbuf_size.or(other.mbuf_size),
+            daemonize: self.daemonize.or(other.daemonize),
+            threads: self.threads.or(other.threads),
+        }
+    }
+}
+
+impl Process {
+    /// A flag wins over the file, the file over the default.
+    pub fn new(flags: ProcessSection, file: ProcessSection) -> Self {
+        const DEFAULT: &str = "the options table has a default for it";
+        let said = flags.or(file).or(check::process_defaults());
+        Self {
+            verbose: said.verbose.expect(DEFAULT),
+            output: said.output,
+            stats_port: said.stats_port.expect(DEFAULT),
+            stats_addr: said.stats_addr.expect(DEFAULT),
+            stats_interval: said.stats_interval.expect(DEFAULT),
+            pid_file: said.pid_file,
+            mbuf_size: said.mbuf_size.expect(DEFAULT),
+            daemonize: said.daemonize.expect(DEFAULT),
+            threads: said.threads.expect(DEFAULT),
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { text, .. } => f.write_str(text),
+            Self::Unix { path, .. } => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(addr) => write!(f, "{addr}"),
+            Self::Name { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let flags = ProcessSection { verbose: Some(7), ..Default::default() };
+        let file = ProcessSection { verbose: Some(2), stats_port: Some(1234), ..Default::default() };
+        let process = Process::new(flags, file);
+        assert_eq!((process.verbose, process.stats_port, process.threads), (7, 1234, 0));
+        assert_eq!((process.stats_addr.as_str(), process.mbuf_size), ("0.0.0.0", 16384));
+        assert_eq!((process.stats_interval, process.output), (Millis(30_000), None));
+    }
+}
