@@ -1,1 +1,45 @@
-//! (being written)
+//! The proxy, without I/O: bytes and the time come in, bytes and intents come out.
+//!
+//! The path of a request:
+//! ```text
+//!  client bytes                                                        server bytes
+//!      |                                                                    |
+//!  core::client_data                                                 pool::conn_data
+//!      | wire: one request                                                  | wire: one reply
+//!  route::redis / route::memcache                                    pool::take_reply
+//!      | command table: by key, split, fan-out, here, refused               | queue: whom it answers
+//!      |                                                                    |
+//!      |-- local ------------------------------------------------+          |
+//!      |-- by key --> pool::conn_for --> append, queued          |          |
+//!      |-- split, fan-out --> merge --> append, queued (each)    |    merge (last part in)
+//!                                 |                              |          |
+//!                          Output::WriteConn                 replies::answer: out if it is the
+//!                                                            client's next, else parked in its slot
+//!                                                                           |
+//!                                                                  Output::WriteClient
+//! ```
+//! Nothing here knows a socket, a clock, a thread or a log; the same code runs in the worker and in the
+//! simulator (`tests/sim`).
+
+pub mod client;
+pub mod command;
+pub mod core;
+pub mod deadline;
+pub mod error;
+pub mod id;
+pub mod input;
+pub mod limits;
+pub mod merge;
+pub mod outbox;
+pub mod output;
+pub mod pool;
+pub mod replies;
+pub mod request;
+mod route;
+pub mod server_conn;
+pub mod slab;
+pub mod topology;
+
+pub use crate::core::{Core, Process, Usage};
+pub use crate::input::{Input, Now};
+pub use crate::output::{Closing, Output};

@@ -1,1 +1,24 @@
-//! (being written)
+//! A data-plane thread: an event loop around one [`engine::Core`].
+//!
+//! ```text
+//!            accept            recv                       send
+//!  clients ---------> listen ---------> tick -- engine --------> clients, servers
+//!                       |                ^
+//!                 gate: limits,       handle: what the control plane asks
+//!                 fewest clients
+//! ```
+//! A tick: wait; read every ready connection once; let time pass; write every connection that has output once.
+
+mod gate;
+mod handle;
+mod link;
+mod linger;
+mod listen;
+mod sockets;
+mod tick;
+mod transport;
+
+pub use gate::Gate;
+pub use handle::{Handle, Message, Notice, Notify};
+pub use listen::Listener;
+pub use tick::{Setup, Worker};

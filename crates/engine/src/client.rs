@@ -1,0 +1,110 @@
+//! A client: what it asked, in order, and what waits to be sent to it.
+//!
+//! ```text
+//!   bytes in -> rest (unfinished end) -> requests: head .. tail, in order -> outbox -> bytes out
+//! ```
+//! An idle client owns no buffers: `rest` and `outbox` are empty then.
+
+use crate::outbox::Outbox;
+use crate::slab::NONE;
+use wire::{memcache, resp};
+
+/// A client's state.
+#[derive(Debug)]
+pub struct Client {
+    /// Index of its pool.
+    pub pool: u32,
+    /// Its first unanswered request, or `NONE`.
+    pub head: u32,
+    /// Its last request, or `NONE`.
+    pub tail: u32,
+    /// Requests between head and tail.
+    pub queued: u32,
+    /// What it may still send, and what becomes of it.
+    pub reading: Reading,
+    /// Whether the worker has been asked not to read.
+    pub paused: bool,
+    /// Whether an `Output::WriteClient` is out for it.
+    pub dirty: bool,
+    /// Whether it has said the pool's password, where there is one.
+    pub authenticated: bool,
+    /// Bytes of a refused request that are still to come and are dropped.
+    pub swallow: u64,
+    /// Bytes of replies that wait for earlier ones.
+    pub parked: usize,
+    /// How far the unfinished end was looked at.
+    pub scan: Scan,
+    /// The unfinished end of what it sent.
+    pub rest: Vec<u8>,
+    /// Replies on their way out.
+    pub outbox: Outbox,
+    /// Its number, as CLIENT ID tells it.
+    pub number: u64,
+    /// What it said of itself; most say nothing.
+    pub about: Option<Box<About>>,
+}
+
+/// What a client said of itself with CLIENT SETNAME, SETINFO or HELLO.
+#[derive(Debug, Default)]
+pub struct About {
+    /// CLIENT SETNAME.
+    pub name: Vec<u8>,
+    /// CLIENT SETINFO lib-name.
+    pub library: Vec<u8>,
+    /// CLIENT SETINFO lib-ver.
+    pub version: Vec<u8>,
+}
+
+/// Whether a client is still read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Requests come in.
+    Open,
+    /// It has ended its side; it goes when all is answered.
+    Ended,
+    /// It asked to quit, or sent what cannot be understood: nothing more is read.
+    /// It goes when all is answered; `true`: bytes of it may be unread.
+    Quit(bool),
+}
+
+/// Resumable parser state of the client's protocol.
+#[derive(Debug)]
+pub enum Scan {
+    /// redis
+    Resp(resp::request::RequestScan),
+    /// memcached
+    Memcache(memcache::text::RequestScan),
+}
+
+impl Client {
+    /// A client that just connected.
+    pub fn new(pool: u32, scan: Scan, number: u64, authenticated: bool) -> Client {
+        Client {
+            pool,
+            head: NONE,
+            tail: NONE,
+            queued: 0,
+            reading: Reading::Open,
+            paused: false,
+            dirty: false,
+            authenticated,
+            swallow: 0,
+            parked: 0,
+            scan,
+            rest: Vec::new(),
+            outbox: Outbox::default(),
+            number,
+            about: None,
+        }
+    }
+
+    /// Whether all it asked is answered and the answers are out.
+    pub fn is_settled(&self) -> bool {
+        self.head == NONE && self.outbox.is_empty()
+    }
+
+    /// Bytes of replies held for it.
+    pub fn held(&self) -> usize {
+        self.outbox.len() + self.parked
+    }
+}

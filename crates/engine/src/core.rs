@@ -1,0 +1,400 @@
+//! One worker's state, and the hand-over of each input to the part that deals with it.
+
+use crate::client::{Client, Reading, Scan};
+use crate::deadline::Deadlines;
+use crate::id::{ClientId, ConnId};
+use crate::input::{Input, Now};
+use crate::limits::MERGES_KEPT;
+use crate::merge::{Merge, write_cause};
+use crate::output::{Closing, Output};
+use crate::pool::PoolState;
+use crate::replies::Replies;
+use crate::request::State;
+use crate::server_conn::ServerConn;
+use crate::slab::{NONE, Slab};
+use crate::topology::{PoolView, Topology};
+use config::Protocol;
+use stats::{PoolMetric, Registry, Shard, WorkerMetric};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use wire::args::Args;
+
+/// What is the same for all workers of the process.
+#[derive(Debug)]
+pub struct Process {
+    /// The product's version, as INFO tells it.
+    pub version: &'static str,
+    /// When the process started, in microseconds on the clock of [`Now::mono_us`].
+    pub started_us: u64,
+    /// The process id, as INFO tells it.
+    pub pid: u32,
+    /// Gives every client its number.
+    pub next_client: AtomicU64,
+    /// All workers' counters, for INFO.
+    pub registry: Arc<Registry>,
+    /// Where workers leave what the log should tell.
+    pub events: Arc<stats::EventRing>,
+}
+
+/// The proxy as one worker runs it, without I/O.
+#[derive(Debug)]
+pub struct Core {
+    pub(crate) process: Arc<Process>,
+    pub(crate) topology: Arc<Topology>,
+    pub(crate) shard: Arc<Shard>,
+    pub(crate) now: Now,
+    pub(crate) replies: Replies,
+    pub(crate) merges: Slab<Merge>,
+    pub(crate) spare_merges: Vec<Merge>,
+    pub(crate) conns: Slab<ServerConn>,
+    pub(crate) pools: Vec<PoolState>,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) args: Args,
+    pub(crate) scratch: Scratch,
+    random: u64,
+}
+
+/// Lists that are filled anew for each request and keep their room.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// Argument indices of a command's keys.
+    pub keys: Vec<u32>,
+    /// For each key its server.
+    pub servers: Vec<u32>,
+    /// For each server of the pool: how many keys, then which part.
+    pub parts: Vec<u32>,
+}
+
+impl Core {
+    /// A worker's engine. `seed` feeds the `random` distribution and nothing else.
+    pub fn new(process: Arc<Process>, topology: Arc<Topology>, shard: Arc<Shard>, seed: u64) -> Core {
+        let pools = topology.pools.iter().map(PoolState::new).collect();
+        Core {
+            process,
+            topology,
+            shard,
+            now: Now::default(),
+            replies: Replies::default(),
+            merges: Slab::default(),
+            spare_merges: Vec::new(),
+            conns: Slab::default(),
+            pools,
+            deadlines: Deadlines::default(),
+            args: Args::default(),
+            scratch: Scratch::default(),
+            random: seed | 1,
+        }
+    }
+
+    /// Begins a tick: all that follows happens at `now`.
+    pub fn tick(&mut self, now: Now) {
+        self.now = now;
+    }
+
+    /// Takes one thing that happened. What is to be done about it comes out of [`Core::next_output`].
+    pub fn handle(&mut self, input: Input<'_>) {
+        match input {
+            Input::ClientData(id, bytes) => self.with_client(id, |core, c| core.client_data(c, bytes)),
+            Input::ClientEnd(id) => self.with_client(id, Core::client_end),
+            Input::ClientLost(id) => self.with_client(id, |core, c| core.drop_client(c, Closing::Lost)),
+            Input::ClientWritten(id, count) => self.with_client(id, |core, c| core.client_written(c, count)),
+            Input::ConnUp(id) => self.with_conn(id, Core::conn_up),
+            Input::ConnData(id, bytes) => self.with_conn(id, |core, s| core.conn_data(s, bytes)),
+            Input::ConnWritten(id, count) => self.with_conn(id, |core, s| core.conn_written(s, count)),
+            Input::ConnLost(id, cause) => self.with_conn(id, |core, s| core.lose_conn(s, cause)),
+            Input::Preconnect => self.preconnect(),
+            Input::Topology(topology) => self.topology = topology,
+        }
+    }
+
+    /// The next thing to do, in order. Asked for at the end of a tick, until there is none.
+    pub fn next_output(&mut self) -> Option<Output> {
+        self.replies.outputs.pop_front()
+    }
+
+    /// A client has connected to `pool`.
+    pub fn open_client(&mut self, pool: u32) -> ClientId {
+        let view = &self.topology.pools[pool as usize];
+        let scan = match view.protocol {
+            Protocol::Redis => Scan::Resp(Default::default()),
+            Protocol::Memcache => Scan::Memcache(Default::default()),
+        };
+        let number = self.process.next_client.fetch_add(1, Ordering::Relaxed);
+        let client = Client::new(pool, scan, number, view.redis_auth.is_none());
+        self.count_pool(pool, PoolMetric::ClientConnections).add(1);
+        self.shard.worker(WorkerMetric::CurrConnections).add(1);
+        self.shard.worker(WorkerMetric::TotalConnections).add(1);
+        let index = self.replies.clients.insert(client);
+        self.replies.clients.id(index)
+    }
+
+    /// The bytes to write to a client now.
+    pub fn client_output(&self, id: ClientId) -> &[u8] {
+        self.replies.clients.live(id).map_or(&[], |c| self.replies.clients[c].outbox.bytes())
+    }
+
+    /// The bytes to write to a server now.
+    pub fn conn_output(&self, id: ConnId) -> &[u8] {
+        self.conns.live(id).map_or(&[], |s| self.conns[s].writable())
+    }
+
+    /// When [`Core::expire`] is next to be called, in microseconds.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.deadlines.next()
+    }
+
+    /// How many clients there are.
+    pub fn client_count(&self) -> usize {
+        self.replies.clients.len()
+    }
+
+    /// Whether no client waits for anything: used when stopping.
+    pub fn is_idle(&self) -> bool {
+        self.replies.clients.iter().all(|(_, client)| client.is_settled())
+    }
+
+    /// Slots, merges and connections in use: all but connections fall to 0 when clients are gone.
+    pub fn usage(&self) -> Usage {
+        let in_flight = self.conns.iter().map(|(_, conn)| conn.queue.len()).sum();
+        Usage {
+            clients: self.replies.clients.len(),
+            requests: self.replies.requests.len(),
+            merges: self.merges.len(),
+            conns: self.conns.len(),
+            in_flight,
+        }
+    }
+
+    fn with_client(&mut self, id: ClientId, act: impl FnOnce(&mut Core, u32)) {
+        if let Some(c) = self.replies.clients.live(id) {
+            act(self, c);
+        }
+    }
+
+    fn with_conn(&mut self, id: ConnId, act: impl FnOnce(&mut Core, u32)) {
+        if let Some(s) = self.conns.live(id) {
+            act(self, s);
+        }
+    }
+
+    // ---- a client's bytes in
+
+    fn client_data(&mut self, c: u32, bytes: &[u8]) {
+        let client = &mut self.replies.clients[c];
+        if client.reading != Reading::Open {
+            return;
+        }
+        if client.rest.is_empty() {
+            let used = self.take_requests(c, bytes);
+            self.keep_rest(c, bytes, used);
+        } else {
+            let mut rest = std::mem::take(&mut client.rest);
+            rest.extend_from_slice(bytes);
+            self.take_rest(c, rest);
+        }
+        self.settle(c);
+    }
+
+    /// Takes the requests out of `rest` and keeps what is left of it.
+    fn take_rest(&mut self, c: u32, mut rest: Vec<u8>) {
+        let used = self.take_requests(c, &rest);
+        if used >= rest.len() {
+            self.replies.buffers.give(rest);
+        } else if let Some(client) = self.replies.clients.get_mut(c) {
+            rest.drain(..used);
+            client.rest = rest;
+        }
+    }
+
+    fn keep_rest(&mut self, c: u32, bytes: &[u8], used: usize) {
+        if used < bytes.len()
+            && let Some(client) = self.replies.clients.get_mut(c)
+        {
+            client.rest = self.replies.buffers.take();
+            client.rest.extend_from_slice(&bytes[used..]);
+        }
+    }
+
+    /// Acts on every complete request at the start of `bytes`; answers how many bytes are done with.
+    fn take_requests(&mut self, c: u32, bytes: &[u8]) -> usize {
+        let swallowed = self.swallow(c, bytes.len());
+        let mut args = std::mem::take(&mut self.args);
+        let rest = &bytes[swallowed..];
+        let used = match self.replies.clients[c].scan {
+            Scan::Resp(_) => self.take_resp(c, rest, &mut args),
+            Scan::Memcache(_) => self.take_memcache(c, rest, &mut args),
+        };
+        self.args = args;
+        swallowed + used
+    }
+
+    /// Drops bytes that belong to a request already refused.
+    fn swallow(&mut self, c: u32, available: usize) -> usize {
+        let client = &mut self.replies.clients[c];
+        let count = client.swallow.min(available as u64);
+        client.swallow -= count;
+        count as usize
+    }
+
+    /// Whether the client has so much outstanding or unread that it must wait.
+    pub(crate) fn must_pause(&mut self, c: u32) -> bool {
+        let client = &mut self.replies.clients[c];
+        let view = &self.topology.pools[client.pool as usize];
+        let full = client.queued >= view.client_max_pipeline || client.held() >= view.client_output_limit;
+        if full && !client.paused {
+            client.paused = true;
+            let id = self.replies.clients.id(c);
+            self.replies.outputs.push_back(Output::PauseClient(id));
+            self.count_client(c, PoolMetric::ClientPaused);
+        }
+        full
+    }
+
+    /// Reads on once half of what made it wait is gone.
+    fn resume(&mut self, c: u32) {
+        let client = &mut self.replies.clients[c];
+        let view = &self.topology.pools[client.pool as usize];
+        let roomy = client.queued <= view.client_max_pipeline / 2
+            && client.held() <= view.client_output_limit / 2;
+        if !client.paused || !roomy {
+            return;
+        }
+        client.paused = false;
+        let rest = std::mem::take(&mut client.rest);
+        self.take_rest(c, rest);
+        if let Some(client) = self.replies.clients.get(c)
+            && !client.paused
+        {
+            self.replies.outputs.push_back(Output::ResumeClient(self.replies.clients.id(c)));
+        }
+    }
+
+    fn client_end(&mut self, c: u32) {
+        let client = &mut self.replies.clients[c];
+        if client.reading == Reading::Open {
+            client.reading = Reading::Ended;
+        }
+        self.settle(c);
+    }
+
+    /// Nothing more is read from the client; it goes when all it asked is answered.
+    pub(crate) fn quit_client(&mut self, c: u32, unread: bool) {
+        self.replies.clients[c].reading = Reading::Quit(unread);
+    }
+
+    // ---- a client's bytes out
+
+    fn client_written(&mut self, c: u32, count: usize) {
+        let client = &mut self.replies.clients[c];
+        client.outbox.advance(count, &mut self.replies.buffers);
+        // Until the rest is taken the worker waits for the socket and needs no further call.
+        client.dirty = !client.outbox.is_empty();
+        self.resume(c);
+        self.settle(c);
+    }
+
+    /// Answers with an error of the proxy's own and counts it.
+    pub(crate) fn answer_error(&mut self, request: u32, protocol: Protocol, text: &str) {
+        if let State::Waiting = self.replies.requests[request].state {
+            let c = self.replies.requests[request].client;
+            self.count_client(c, PoolMetric::ForwardError);
+        }
+        self.replies.answer(request, |out| write_cause(protocol, text, out));
+    }
+
+    // ---- a client's end
+
+    /// Closes the client when it sends no more and all is answered.
+    pub(crate) fn settle(&mut self, c: u32) {
+        let Some(client) = self.replies.clients.get(c) else { return };
+        if client.reading == Reading::Open || client.paused || !client.is_settled() {
+            return;
+        }
+        let closing = match client.reading {
+            Reading::Quit(true) => Closing::Linger,
+            _ => Closing::Clean,
+        };
+        self.drop_client(c, closing);
+    }
+
+    fn drop_client(&mut self, c: u32, closing: Closing) {
+        self.replies.outputs.push_back(Output::CloseClient(self.replies.clients.id(c), closing));
+        let metric = if closing == Closing::Clean { PoolMetric::ClientEof } else { PoolMetric::ClientErr };
+        self.count_client(c, metric);
+        let Some(mut client) = self.replies.clients.remove(c) else { return };
+        self.count_pool(client.pool, PoolMetric::ClientConnections).sub(1);
+        self.shard.worker(WorkerMetric::CurrConnections).sub(1);
+        while client.head != NONE {
+            let slot = &mut self.replies.requests[client.head];
+            let next = slot.next;
+            match std::mem::replace(&mut slot.state, State::Orphan) {
+                State::Parked(reply) => {
+                    self.replies.small.give(reply);
+                    self.replies.requests.remove(client.head);
+                }
+                State::Waiting | State::Orphan => {}
+            }
+            client.head = next;
+        }
+        client.outbox.release(&mut self.replies.buffers);
+        self.replies.buffers.give(client.rest);
+    }
+
+    // ---- small things that all parts use
+
+    /// The pool of a client.
+    pub(crate) fn view(&self, c: u32) -> &PoolView {
+        &self.topology.pools[self.replies.clients[c].pool as usize]
+    }
+
+    pub(crate) fn count_pool(&self, pool: u32, metric: PoolMetric) -> &stats::Counter {
+        self.shard.pool(pool as usize, metric)
+    }
+
+    pub(crate) fn count_client(&self, c: u32, metric: PoolMetric) {
+        self.count_pool(self.replies.clients[c].pool, metric).add(1);
+    }
+
+    /// The next pseudo-random number (xorshift), for the `random` distribution.
+    pub(crate) fn draw(&mut self) -> u32 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        (self.random >> 32) as u32
+    }
+
+    /// Answers a request at once, in its turn.
+    pub(crate) fn answer_now(&mut self, c: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        self.replies.answer_now(c, write);
+    }
+
+    pub(crate) fn new_merge(&mut self, pool: u32, request: u32, how: crate::merge::How) -> u32 {
+        let mut merge = self.spare_merges.pop().unwrap_or_default();
+        merge.reset(pool, request, how);
+        self.merges.insert(merge)
+    }
+
+    pub(crate) fn spare_merge(&mut self, mut merge: Merge) {
+        for part in merge.parts.drain(..) {
+            self.replies.small.give(part.reply);
+        }
+        if self.spare_merges.len() < MERGES_KEPT {
+            self.spare_merges.push(merge);
+        }
+    }
+}
+
+/// What an engine holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Connected clients.
+    pub clients: usize,
+    /// Requests without a delivered reply.
+    pub requests: usize,
+    /// Split or fanned-out requests without a delivered reply.
+    pub merges: usize,
+    /// Connections to servers.
+    pub conns: usize,
+    /// Replies that servers owe.
+    pub in_flight: usize,
+}

@@ -1,0 +1,40 @@
+//! All that comes into the engine. Bytes are borrowed from the worker's read buffer.
+
+use crate::error::Cause;
+use crate::id::{ClientId, ConnId};
+use crate::topology::Topology;
+use std::sync::Arc;
+
+/// The time of a tick.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Microseconds on a clock that never goes back.
+    pub mono_us: u64,
+    /// Microseconds since the epoch, for TIME and log records only.
+    pub unix_us: u64,
+}
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A client sent bytes.
+    ClientData(ClientId, &'a [u8]),
+    /// A client will send no more; what it asked is still answered.
+    ClientEnd(ClientId),
+    /// A client's connection broke.
+    ClientLost(ClientId),
+    /// So many bytes of a client's output were taken by its socket.
+    ClientWritten(ClientId, usize),
+    /// A connection to a server stands.
+    ConnUp(ConnId),
+    /// A server sent bytes.
+    ConnData(ConnId, &'a [u8]),
+    /// So many bytes of a connection's output were taken by its socket.
+    ConnWritten(ConnId, usize),
+    /// A connection could not be made, or broke.
+    ConnLost(ConnId, Cause),
+    /// Open a connection to every server (`preconnect`).
+    Preconnect,
+    /// Pools and servers are from now on these. Their number and order stay as they were.
+    Topology(Arc<Topology>),
+}

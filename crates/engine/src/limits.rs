@@ -1,0 +1,30 @@
+//! Every bound of the engine, with its reason. Bounds that operators set are in `config`.
+
+/// A fresh buffer: room for a tick's replies to a busy client, small enough for thousands of them.
+pub const BUFFER_BYTES: usize = 4 << 10;
+
+/// A fresh buffer for one parked reply or part: most replies are smaller.
+pub const SMALL_BUFFER_BYTES: usize = 256;
+
+/// A buffer that grew to more than so many times its first size goes back to the system once empty.
+pub const BUFFER_GROWTH_KEPT: usize = 16;
+
+/// Spare buffers kept per worker and size: 64 KiB times this is the most that is held for nothing.
+pub const BUFFERS_KEPT: usize = 512;
+
+/// Sent bytes at the front of a partly sent outbox are dropped once they are so many.
+pub const COMPACT_BYTES: usize = 64 << 10;
+
+/// Request slots kept for reuse are cheap, merges own buffers: so many of them are kept per worker.
+pub const MERGES_KEPT: usize = 256;
+
+/// The longest name that `CLIENT SETNAME` and the like may store, in bytes; redis has no bound of its own.
+pub const CLIENT_NAME_BYTES: usize = 1 << 10;
+
+/// So much of a key or of a server's text is quoted in an error reply or an event.
+pub const QUOTED_BYTES: usize = 128;
+
+/// Connections to one server that timed out and wait for late replies; beyond it the oldest is closed.
+pub const RETIRED_PER_SERVER: usize = 2;
+
+const _: () = assert!(SMALL_BUFFER_BYTES <= BUFFER_BYTES);

@@ -1,0 +1,315 @@
+//! Many replies → one. A merge is made when a request is split over servers or sent to all of them;
+//! its parts fill in any order, and the last one in writes the client's reply.
+
+use config::Protocol;
+use wire::memcache;
+use wire::resp::{encode, reply as resp};
+
+/// A request that several servers answer together.
+#[derive(Debug, Default)]
+pub struct Merge {
+    /// Index of the pool.
+    pub pool: u32,
+    /// The client's request.
+    pub request: u32,
+    /// How the reply is made.
+    pub how: How,
+    /// Parts without a reply yet.
+    pub outstanding: u32,
+    /// The parts, in order of their servers.
+    pub parts: Vec<Part>,
+    /// For each key in the order asked, its part.
+    pub order: Vec<u32>,
+    /// The keys in the order asked, where the reply names them (memcached).
+    pub keys: Keys,
+}
+
+/// One server's share.
+#[derive(Debug, Default)]
+pub struct Part {
+    /// Index of the server.
+    pub server: u32,
+    /// Its reply; an error line of the proxy's own where it could not be had.
+    pub reply: Vec<u8>,
+}
+
+/// How a reply is made from its parts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum How {
+    /// Array elements in the order of the keys.
+    #[default]
+    Elements,
+    /// The sum of integers.
+    Sum,
+    /// The first reply, when all are no errors.
+    AllOk,
+    /// The first reply that is no error.
+    OneOk,
+    /// All arrays, one after another.
+    Concat,
+    /// Arrays of 0 and 1, element by element: 1 where all have 1.
+    And,
+    /// The reply that all gave; an error when they differ.
+    Same,
+    /// memcached VALUE blocks in the order of the keys; `true`: a failed server's keys are misses.
+    Values(bool),
+    /// memcached STAT lines: numbers added up.
+    Stats,
+    /// memcached STAT lines of every server, its name before each.
+    StatsByServer,
+}
+
+/// Keys one after another, without an allocation each.
+#[derive(Debug, Default)]
+pub struct Keys {
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+impl Keys {
+    /// Adds a key.
+    pub fn push(&mut self, key: &[u8]) {
+        self.bytes.extend_from_slice(key);
+        self.ends.push(self.bytes.len() as u32);
+    }
+
+    fn get(&self, index: usize) -> &[u8] {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
+        &self.bytes[start..self.ends[index] as usize]
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+}
+
+impl Merge {
+    /// Makes a used merge as new, its lists keeping their room.
+    pub fn reset(&mut self, pool: u32, request: u32, how: How) {
+        self.pool = pool;
+        self.request = request;
+        self.how = how;
+        self.outstanding = 0;
+        self.parts.clear();
+        self.order.clear();
+        self.keys.clear();
+    }
+
+    /// Writes the client's reply. `names` gives a server's name by index.
+    pub fn write<'n>(&self, protocol: Protocol, names: impl Fn(u32) -> &'n str, out: &mut Vec<u8>) {
+        let start = out.len();
+        let fine = match self.how {
+            How::Values(partial) => self.write_values(partial, out),
+            How::Stats => self.write_stats(out),
+            How::StatsByServer => self.write_stats_by_server(names, out),
+            _ if protocol == Protocol::Memcache => self.write_first(out),
+            _ => self.write_redis(out),
+        };
+        if fine.is_none() {
+            out.truncate(start);
+            self.write_error(protocol, out);
+        }
+    }
+
+    fn write_redis(&self, out: &mut Vec<u8>) -> Option<()> {
+        let fine = |part: &&Part| !is_error(&part.reply);
+        if self.how == How::OneOk {
+            out.extend_from_slice(&self.parts.iter().find(fine)?.reply);
+            return Some(());
+        }
+        if !self.parts.iter().all(|part| fine(&part)) {
+            return None;
+        }
+        match self.how {
+            How::Elements => self.write_elements(out),
+            How::Sum => self.write_sum(out),
+            How::Concat => self.write_concat(out),
+            How::And => self.write_and(out),
+            How::Same => self.write_same(out),
+            _ => self.write_first(out),
+        }
+    }
+
+    fn write_first(&self, out: &mut Vec<u8>) -> Option<()> {
+        if self.parts.iter().any(|part| is_error(&part.reply)) {
+            return None;
+        }
+        out.extend_from_slice(&self.parts.first()?.reply);
+        Some(())
+    }
+
+    fn write_same(&self, out: &mut Vec<u8>) -> Option<()> {
+        let first = self.parts.first()?;
+        if self.parts.iter().all(|part| part.reply == first.reply) {
+            out.extend_from_slice(&first.reply);
+        } else {
+            encode::error(b"ERR the servers of this pool gave different answers", out);
+        }
+        Some(())
+    }
+
+    fn write_sum(&self, out: &mut Vec<u8>) -> Option<()> {
+        let mut sum = 0i64;
+        for part in &self.parts {
+            sum = sum.checked_add(resp::integer(&part.reply)?)?;
+        }
+        encode::integer(sum, out);
+        Some(())
+    }
+
+    fn write_elements(&self, out: &mut Vec<u8>) -> Option<()> {
+        let mut elements = Vec::with_capacity(self.parts.len());
+        for part in &self.parts {
+            elements.push(resp::elements(&part.reply)?.1);
+        }
+        encode::array_header(self.order.len(), out);
+        for part in &self.order {
+            out.extend_from_slice(elements.get_mut(*part as usize)?.next()?);
+        }
+        elements.iter_mut().all(|rest| rest.next().is_none()).then_some(())
+    }
+
+    fn write_concat(&self, out: &mut Vec<u8>) -> Option<()> {
+        let mut count = 0;
+        for part in &self.parts {
+            count += resp::elements(&part.reply)?.0;
+        }
+        encode::array_header(count, out);
+        for part in &self.parts {
+            resp::elements(&part.reply)?.1.for_each(|element| out.extend_from_slice(element));
+        }
+        Some(())
+    }
+
+    fn write_and(&self, out: &mut Vec<u8>) -> Option<()> {
+        let mut all = Vec::with_capacity(self.parts.len());
+        for part in &self.parts {
+            all.push(resp::elements(&part.reply)?);
+        }
+        let count = all.first()?.0;
+        if all.iter().any(|(n, _)| *n != count) {
+            return None;
+        }
+        encode::array_header(count, out);
+        for _ in 0..count {
+            let mut yes = true;
+            for (_, elements) in &mut all {
+                yes &= resp::integer(elements.next()?)? != 0;
+            }
+            encode::integer(i64::from(yes), out);
+        }
+        Some(())
+    }
+
+    fn write_values(&self, partial: bool, out: &mut Vec<u8>) -> Option<()> {
+        let failed = |part: &&Part| memcache::is_error(&part.reply);
+        let failures = self.parts.iter().filter(failed).count();
+        if failures == self.parts.len() || (failures > 0 && !partial) {
+            return None;
+        }
+        let mut values: Vec<_> = self.parts.iter().map(|p| memcache::values(&p.reply).peekable()).collect();
+        for (index, part) in self.order.iter().enumerate() {
+            // A server answers in the order asked and leaves out what it does not have.
+            let next = values.get_mut(*part as usize)?;
+            if let Some((_, block)) = next.next_if(|(key, _)| *key == self.keys.get(index)) {
+                out.extend_from_slice(block);
+            }
+        }
+        out.extend_from_slice(b"END\r\n");
+        values.iter_mut().all(|rest| rest.next().is_none()).then_some(())
+    }
+
+    fn write_stats(&self, out: &mut Vec<u8>) -> Option<()> {
+        let first = self.parts.first()?;
+        if self.parts.iter().any(|part| memcache::is_error(&part.reply)) {
+            return None;
+        }
+        for (name, value) in memcache::stats(&first.reply) {
+            let sum = || {
+                let mut sum = 0u64;
+                for part in &self.parts {
+                    let (_, text) = memcache::stats(&part.reply).find(|(other, _)| *other == name)?;
+                    sum = sum.checked_add(std::str::from_utf8(text).ok()?.parse().ok()?)?;
+                }
+                Some(sum)
+            };
+            let total = if NOT_SUMMED.contains(&name) { None } else { sum() };
+            out.extend_from_slice(b"STAT ");
+            out.extend_from_slice(name);
+            out.push(b' ');
+            match total {
+                Some(total) => out.extend_from_slice(total.to_string().as_bytes()),
+                None => out.extend_from_slice(value),
+            }
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(b"END\r\n");
+        Some(())
+    }
+
+    fn write_stats_by_server<'n>(&self, names: impl Fn(u32) -> &'n str, out: &mut Vec<u8>) -> Option<()> {
+        if let Some(plain) = self.parts.iter().find(|part| !part.reply.starts_with(b"STAT ")) {
+            if memcache::is_error(&plain.reply) {
+                return None;
+            }
+            if self.parts.iter().all(|part| part.reply == plain.reply) {
+                out.extend_from_slice(&plain.reply); // RESET, OK, or END from all
+                return Some(());
+            }
+        }
+        for part in &self.parts {
+            for (name, value) in memcache::stats(&part.reply) {
+                out.extend_from_slice(b"STAT ");
+                out.extend_from_slice(names(part.server).as_bytes());
+                out.push(b':');
+                out.extend_from_slice(name);
+                out.push(b' ');
+                out.extend_from_slice(value);
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+        out.extend_from_slice(b"END\r\n");
+        Some(())
+    }
+
+    /// The first failed part's own error; with how many failed where others may have taken effect.
+    fn write_error(&self, protocol: Protocol, out: &mut Vec<u8>) {
+        let failed = || self.parts.iter().filter(|part| is_error(&part.reply));
+        let Some(first) = failed().next() else {
+            return write_cause(protocol, crate::error::Cause::InvalidReply.text(), out);
+        };
+        let line = first.reply.strip_suffix(b"\r\n").unwrap_or(&first.reply);
+        out.extend_from_slice(line);
+        let effects = matches!(self.how, How::Sum | How::AllOk | How::Same | How::And);
+        if effects && self.parts.len() > 1 {
+            let note = format!(" ({} of {} servers failed)", failed().count(), self.parts.len());
+            out.extend_from_slice(note.as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// An error of the proxy's own in the protocol's form.
+pub fn write_cause(protocol: Protocol, text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(if protocol == Protocol::Redis { b"-ERR ".as_slice() } else { b"SERVER_ERROR " });
+    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn is_error(reply: &[u8]) -> bool {
+    reply.starts_with(b"-") || reply.starts_with(b"!") || memcache::is_error(reply)
+}
+
+/// Statistics of memcached that mean nothing added up: the first server's value stands.
+const NOT_SUMMED: &[&[u8]] = &[
+    b"pid",
+    b"uptime",
+    b"time",
+    b"version",
+    b"libevent",
+    b"pointer_size",
+    b"accepting_conns",
+    b"threads",
+    b"hash_power_level",
+];

@@ -1,0 +1,58 @@
+//! All that the engine asks of its worker. Bytes are read through [`crate::core::Core::client_output`]
+//! and [`crate::core::Core::conn_output`], once per connection and tick.
+
+use crate::error::Cause;
+use crate::id::{ClientId, ConnId};
+
+/// One thing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Write what waits for the client.
+    WriteClient(ClientId),
+    /// Write what waits for the server.
+    WriteConn(ConnId),
+    /// Connect to a server and say [`crate::input::Input::ConnUp`] or `ConnLost`.
+    Connect {
+        /// The connection to be.
+        conn: ConnId,
+        /// Index of the pool.
+        pool: u32,
+        /// Index of the server in the pool.
+        server: u32,
+    },
+    /// Close the connection; the handle is no longer valid.
+    CloseConn(ConnId),
+    /// Close the client; the handle is no longer valid. All its replies are out, or it is lost.
+    CloseClient(ClientId, Closing),
+    /// Do not read from the client until told.
+    PauseClient(ClientId),
+    /// Read from the client again.
+    ResumeClient(ClientId),
+    /// A server failed once (for ejection).
+    ServerFailed {
+        /// Index of the pool.
+        pool: u32,
+        /// Index of the server in the pool.
+        server: u32,
+        /// How.
+        cause: Cause,
+    },
+    /// A server that had failed answered.
+    ServerAnswered {
+        /// Index of the pool.
+        pool: u32,
+        /// Index of the server in the pool.
+        server: u32,
+    },
+}
+
+/// How a client's connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// It asked for it, or had ended its side: nothing of it is unread.
+    Clean,
+    /// It may still be sending (a protocol error): let it read the error before the socket goes.
+    Linger,
+    /// Its connection is broken already.
+    Lost,
+}

@@ -1,0 +1,109 @@
+//! From a reply to the client's output, in the order of the client's requests.
+
+use crate::client::Client;
+use crate::limits::{BUFFER_BYTES, SMALL_BUFFER_BYTES};
+use crate::outbox::Buffers;
+use crate::output::Output;
+use crate::request::{Request, State};
+use crate::slab::{NONE, Slab};
+use std::collections::VecDeque;
+
+/// Clients, their requests, and what goes out to them.
+#[derive(Debug)]
+pub struct Replies {
+    pub(crate) clients: Slab<Client>,
+    pub(crate) requests: Slab<Request>,
+    /// For outboxes: a tick's worth of bytes.
+    pub(crate) buffers: Buffers,
+    /// For parked replies and parts: mostly one small reply each.
+    pub(crate) small: Buffers,
+    /// What the worker is to do.
+    pub(crate) outputs: VecDeque<Output>,
+}
+
+impl Default for Replies {
+    fn default() -> Self {
+        Replies {
+            clients: Slab::default(),
+            requests: Slab::default(),
+            buffers: Buffers::new(BUFFER_BYTES),
+            small: Buffers::new(SMALL_BUFFER_BYTES),
+            outputs: VecDeque::new(),
+        }
+    }
+}
+
+impl Replies {
+    /// Answers a request at once, in its turn.
+    pub(crate) fn answer_now(&mut self, c: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.clients[c].head == NONE {
+            write(self.clients[c].outbox.buffer(&mut self.buffers));
+            self.wake_client(c);
+        } else {
+            let request = self.ask(c);
+            self.answer(request, write);
+        }
+    }
+
+    /// A new slot at the end of the client's queue.
+    pub(crate) fn ask(&mut self, c: u32) -> u32 {
+        let request = self.requests.insert(Request::waiting(c));
+        let client = &mut self.clients[c];
+        if client.tail == NONE {
+            client.head = request;
+        } else {
+            self.requests[client.tail].next = request;
+        }
+        client.tail = request;
+        client.queued += 1;
+        request
+    }
+
+    /// The reply of a request is here: out with it if it is the client's next, else it waits.
+    pub(crate) fn answer(&mut self, request: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        let slot = &mut self.requests[request];
+        if matches!(slot.state, State::Orphan) {
+            self.requests.remove(request);
+            return;
+        }
+        let c = slot.client;
+        let client = &mut self.clients[c];
+        if client.head != request {
+            let mut parked = self.small.take();
+            write(&mut parked);
+            client.parked += parked.len();
+            slot.state = State::Parked(parked);
+            return;
+        }
+        write(client.outbox.buffer(&mut self.buffers));
+        self.advance_queue(c);
+        self.wake_client(c);
+    }
+
+    /// The head is answered: it goes, and with it all that waited behind it.
+    fn advance_queue(&mut self, c: u32) {
+        let client = &mut self.clients[c];
+        loop {
+            let done = self.requests.remove(client.head).expect("the head is in the slab");
+            client.head = done.next;
+            client.queued -= 1;
+            if done.next == NONE {
+                client.tail = NONE;
+                return;
+            }
+            let State::Parked(reply) = &mut self.requests[done.next].state else { return };
+            let reply = std::mem::take(reply);
+            client.parked -= reply.len();
+            client.outbox.buffer(&mut self.buffers).extend_from_slice(&reply);
+            self.small.give(reply);
+        }
+    }
+
+    pub(crate) fn wake_client(&mut self, c: u32) {
+        let client = &mut self.clients[c];
+        if !client.dirty {
+            client.dirty = true;
+            self.outputs.push_back(Output::WriteClient(self.clients.id(c)));
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! One request of a client, from its place in the client's queue to its reply.
+//!
+//! ```text
+//!   Waiting --reply, client's first--> (out, slot free)
+//!      |  \--reply, not the first----> Parked --its turn--> (out, slot free)
+//!      \--client gone--> Orphan --reply--> (dropped, slot free)
+//! ```
+
+use crate::slab::NONE;
+
+/// The slot of a request.
+#[derive(Debug)]
+pub struct Request {
+    /// The client that asked.
+    pub client: u32,
+    /// The client's next request, or `NONE`.
+    pub next: u32,
+    /// Where it stands.
+    pub state: State,
+}
+
+/// Where a request stands.
+#[derive(Debug)]
+pub enum State {
+    /// No reply yet.
+    Waiting,
+    /// The reply is here, but earlier ones of the same client are not.
+    Parked(Vec<u8>),
+    /// Its client is gone; the reply will be dropped.
+    Orphan,
+}
+
+impl Request {
+    /// A request of `client` without a reply.
+    pub fn waiting(client: u32) -> Request {
+        Request { client, next: NONE, state: State::Waiting }
+    }
+}
+
+/// What the next reply on a server connection answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A client's request, by slot.
+    Request(u32),
+    /// The same, but the client reads this text whatever the server says.
+    Instead(u32, &'static [u8]),
+    /// A part of a split or fanned-out request.
+    Part {
+        /// The merge it belongs to.
+        merge: u32,
+        /// Its place in it.
+        part: u32,
+    },
+    /// Nobody: a `noreply` request, or one that was given up. The reply is dropped.
+    Nobody,
+    /// The proxy's own step on a new connection.
+    Handshake(Step),
+}
+
+/// What the proxy says first on a connection to a redis server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// AUTH
+    Auth,
+    /// SELECT
+    Select,
+}

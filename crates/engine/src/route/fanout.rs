@@ -1,0 +1,33 @@
+//! Requests that concern every server of the pool, or any one of them.
+
+use crate::command::{Command, Fanout};
+use crate::core::Core;
+use crate::merge::How;
+use wire::args::ArgView;
+
+impl Core {
+    pub(crate) fn route_fanout(
+        &mut self,
+        c: u32,
+        _command: &'static Command,
+        fanout: Fanout,
+        args: ArgView<'_>,
+    ) {
+        let how = match fanout {
+            Fanout::AllOk => How::AllOk,
+            Fanout::Sum => How::Sum,
+            Fanout::Concat => How::Concat,
+            Fanout::And => How::And,
+            Fanout::OneOk => How::OneOk,
+            Fanout::Same => How::Same,
+            Fanout::First => {
+                // All servers have the same: the first that is in will do.
+                let view = self.view(c);
+                let first = view.servers.iter().position(|server| server.live).map(|index| index as u32);
+                return self.forward(c, first, args.bytes());
+            }
+        };
+        let bytes = args.bytes();
+        self.send_to_all(c, how, |out| out.extend_from_slice(bytes));
+    }
+}

@@ -1,0 +1,323 @@
+//! Requests that the proxy answers itself. What they change is the client's alone.
+
+use crate::client::About;
+use crate::command::{Command, Local, info};
+use crate::core::Core;
+use crate::limits::CLIENT_NAME_BYTES;
+use stats::PoolMetric;
+use wire::args::ArgView;
+use wire::resp::encode;
+
+/// The version of redis that clients are told: the newest whose commands and replies all its
+/// single-server parts are served with. Client libraries switch features on by it.
+const REDIS_VERSION: &str = "7.0.15";
+
+impl Core {
+    pub(crate) fn route_local(&mut self, c: u32, command: &'static Command, local: Local, args: ArgView<'_>) {
+        match local {
+            Local::Ping => self.ping(c, args),
+            Local::Echo => self.answer_now(c, |out| encode::bulk(args.get(1), out)),
+            Local::Quit => {
+                self.answer_now(c, |out| encode::simple(b"OK", out));
+                self.quit_client(c, false);
+            }
+            Local::Select => self.select(c, args.get(1)),
+            Local::Auth => self.auth(c, args),
+            Local::Hello => self.hello(c, args),
+            Local::Reset => self.reset(c),
+            Local::Time => {
+                let now = self.now.unix_us;
+                self.answer_now(c, |out| {
+                    encode::array_header(2, out);
+                    encode::bulk((now / 1_000_000).to_string().as_bytes(), out);
+                    encode::bulk((now % 1_000_000).to_string().as_bytes(), out);
+                });
+            }
+            Local::Info => {
+                let text = self.info(c, args);
+                self.answer_now(c, |out| encode::bulk(text.as_bytes(), out));
+            }
+            Local::Lolwut => {
+                let text = format!("A cashew hangs below its apple.\nCashew {}\n", self.process.version);
+                self.answer_now(c, |out| encode::bulk(text.as_bytes(), out));
+            }
+            Local::ClientSetname => self.client_setname(c, args.get(2)),
+            Local::ClientGetname => {
+                let name = self.about(c).map(|about| about.name.clone()).unwrap_or_default();
+                self.answer_now(c, |out| match name.is_empty() {
+                    true => encode::null(false, out),
+                    false => encode::bulk(&name, out),
+                });
+            }
+            Local::ClientId => {
+                let number = self.replies.clients[c].number;
+                self.answer_now(c, |out| encode::integer(number as i64, out));
+            }
+            Local::ClientInfo => {
+                let text = self.client_line(c);
+                self.answer_now(c, |out| encode::bulk(&text, out));
+            }
+            Local::ClientSetinfo => self.client_setinfo(c, args),
+            Local::Command(reply) => self.answer_now(c, |out| info::write(reply, args, out)),
+            Local::Help => self.answer_now(c, |out| info::help(command, out)),
+        }
+    }
+
+    fn ping(&mut self, c: u32, args: ArgView<'_>) {
+        self.answer_now(c, |out| match args.len() {
+            1 => encode::simple(b"PONG", out),
+            2 => encode::bulk(args.get(1), out),
+            _ => encode::error(b"ERR wrong number of arguments for 'ping' command", out),
+        });
+    }
+
+    fn select(&mut self, c: u32, index: &[u8]) {
+        let own = self.view(c).redis_db;
+        let asked = std::str::from_utf8(index).ok().and_then(|text| text.parse::<i64>().ok());
+        self.answer_now(c, |out| match asked {
+            None => encode::error(b"ERR value is not an integer or out of range", out),
+            Some(db) if db == i64::from(own) => encode::simple(b"OK", out),
+            Some(_) => {
+                let text = format!(
+                    "ERR cashew does not support SELECT of another database yet: this pool's is {own} (redis_db)"
+                );
+                encode::error(text.as_bytes(), out);
+            }
+        });
+    }
+
+    fn auth(&mut self, c: u32, args: ArgView<'_>) {
+        let verdict = match args.len() {
+            2 => self.check_password(c, b"default", args.get(1)),
+            3 => self.check_password(c, args.get(1), args.get(2)),
+            _ => Err("ERR syntax error"),
+        };
+        self.answer_now(c, |out| match verdict {
+            Ok(()) => encode::simple(b"OK", out),
+            Err(text) => encode::error(text.as_bytes(), out),
+        });
+    }
+
+    /// Texts are twemproxy's where it has any. A wrong password takes back an earlier right one.
+    fn check_password(&mut self, c: u32, user: &[u8], password: &[u8]) -> Result<(), &'static str> {
+        let Some(expected) = &self.view(c).redis_auth else {
+            return Err("ERR Client sent AUTH, but no password is set");
+        };
+        if user != b"default" {
+            return Err("WRONGPASS invalid username-password pair or user is disabled.");
+        }
+        let right = same_secret(expected, password);
+        self.replies.clients[c].authenticated = right;
+        if right { Ok(()) } else { Err("ERR invalid password") }
+    }
+
+    fn hello(&mut self, c: u32, args: ArgView<'_>) {
+        let protocol = if args.len() > 1 { args.get(1) } else { b"2" };
+        match protocol {
+            b"2" => {}
+            b"3" => {
+                // The answer of a redis before 6 sends client libraries back to RESP2.
+                let text = "NOPROTO cashew does not support RESP3 yet: use protocol 2";
+                return self.answer_now(c, |out| encode::error(text.as_bytes(), out));
+            }
+            text if text.iter().all(u8::is_ascii_digit) => {
+                let text = "NOPROTO unsupported protocol version";
+                return self.answer_now(c, |out| encode::error(text.as_bytes(), out));
+            }
+            _ => {
+                let text = "ERR Protocol version is not an integer or out of range";
+                return self.answer_now(c, |out| encode::error(text.as_bytes(), out));
+            }
+        }
+        match self.hello_options(c, args) {
+            Err(text) => self.answer_now(c, |out| encode::error(text.as_bytes(), out)),
+            Ok(()) if !self.replies.clients[c].authenticated => self.answer_now(c, |out| {
+                encode::error(
+                    b"NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO \
+                      <proto> AUTH <user> <pass> option can be used to authenticate the client and select the \
+                      RESP protocol version at the same time",
+                    out,
+                );
+            }),
+            Ok(()) => {
+                let number = self.replies.clients[c].number;
+                self.answer_now(c, |out| write_hello(out, number));
+            }
+        }
+    }
+
+    fn hello_options(&mut self, c: u32, args: ArgView<'_>) -> Result<(), String> {
+        let mut name = None;
+        let mut index = 2;
+        while index < args.len() {
+            let left = args.len() - index - 1;
+            let option = args.get(index);
+            if option.eq_ignore_ascii_case(b"AUTH") && left >= 2 {
+                self.check_password(c, args.get(index + 1), args.get(index + 2)).map_err(|error| {
+                    let wrong = "WRONGPASS invalid username-password pair or user is disabled.";
+                    if error == "ERR invalid password" { wrong } else { error }.to_string()
+                })?;
+                index += 3;
+            } else if option.eq_ignore_ascii_case(b"SETNAME") && left >= 1 {
+                name = Some(args.get(index + 1));
+                index += 2;
+            } else {
+                let shown: String = String::from_utf8_lossy(option).chars().take(64).collect();
+                return Err(format!("ERR Syntax error in HELLO option '{shown}'"));
+            }
+        }
+        match name {
+            Some(name) => self.set_name(c, name).map_err(str::to_string),
+            None => Ok(()),
+        }
+    }
+
+    fn reset(&mut self, c: u32) {
+        let open = self.view(c).redis_auth.is_none();
+        let client = &mut self.replies.clients[c];
+        client.authenticated = open;
+        client.about = None;
+        self.answer_now(c, |out| encode::simple(b"RESET", out));
+    }
+
+    fn about(&self, c: u32) -> Option<&About> {
+        self.replies.clients[c].about.as_deref()
+    }
+
+    fn client_setname(&mut self, c: u32, name: &[u8]) {
+        let verdict = self.set_name(c, name);
+        self.answer_now(c, |out| match verdict {
+            Ok(()) => encode::simple(b"OK", out),
+            Err(text) => encode::error(text.as_bytes(), out),
+        });
+    }
+
+    fn set_name(&mut self, c: u32, name: &[u8]) -> Result<(), &'static str> {
+        if name.len() > CLIENT_NAME_BYTES {
+            return Err("ERR client names are limited to 1024 bytes");
+        }
+        if !name.iter().all(u8::is_ascii_graphic) {
+            return Err("ERR Client names cannot contain spaces, newlines or special characters.");
+        }
+        self.replies.clients[c].about.get_or_insert_default().name = name.to_vec();
+        Ok(())
+    }
+
+    fn client_setinfo(&mut self, c: u32, args: ArgView<'_>) {
+        let (option, value) = (args.get(2), args.get(3));
+        let is_name = option.eq_ignore_ascii_case(b"LIB-NAME");
+        let text = if !is_name && !option.eq_ignore_ascii_case(b"LIB-VER") {
+            let shown: String = String::from_utf8_lossy(option).chars().take(64).collect();
+            Some(format!("ERR Unrecognized option '{shown}'"))
+        } else if value.len() > CLIENT_NAME_BYTES || !value.iter().all(u8::is_ascii_graphic) {
+            let which = if is_name { "lib-name" } else { "lib-ver" };
+            Some(format!("ERR {which} cannot contain spaces, newlines or special characters."))
+        } else {
+            let about = self.replies.clients[c].about.get_or_insert_default();
+            *(if is_name { &mut about.library } else { &mut about.version }) = value.to_vec();
+            None
+        };
+        self.answer_now(c, |out| match &text {
+            None => encode::simple(b"OK", out),
+            Some(text) => encode::error(text.as_bytes(), out),
+        });
+    }
+
+    fn client_line(&self, c: u32) -> Vec<u8> {
+        let client = &self.replies.clients[c];
+        let empty = About::default();
+        let about = client.about.as_deref().unwrap_or(&empty);
+        let mut line = format!("id={} name=", client.number).into_bytes();
+        line.extend_from_slice(&about.name);
+        line.extend_from_slice(format!(" db={} resp=2 user=default lib-name=", self.view(c).redis_db).as_bytes());
+        line.extend_from_slice(&about.library);
+        line.extend_from_slice(b" lib-ver=");
+        line.extend_from_slice(&about.version);
+        line.push(b'\n');
+        line
+    }
+
+    /// INFO of the proxy, in redis' form. What has no meaning here is left out, not made up.
+    fn info(&self, c: u32, args: ArgView<'_>) -> String {
+        let wanted = |section: &str| {
+            let any = |name: &[u8]| {
+                [section, "all", "everything", "default"].iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+            };
+            args.len() == 1 || args.iter().skip(1).any(any)
+        };
+        let pool = self.replies.clients[c].pool as usize;
+        let view = self.view(c);
+        let snapshot = self.process.registry.snapshot();
+        let counted = &snapshot.pools[pool];
+        let uptime = self.now.mono_us.saturating_sub(self.process.started_us) / 1_000_000;
+        let live = view.servers.iter().filter(|server| server.live).count();
+        let sections = [
+            (
+                "Server",
+                format!(
+                    "redis_version:{REDIS_VERSION}\r\nredis_mode:standalone\r\ncashew_version:{}\r\nos:{} {}\r\n\
+                     process_id:{}\r\nuptime_in_seconds:{uptime}\r\nuptime_in_days:{}\r\n",
+                    self.process.version,
+                    std::env::consts::OS,
+                    std::env::consts::ARCH,
+                    self.process.pid,
+                    uptime / 86_400
+                ),
+            ),
+            (
+                "Clients",
+                format!("connected_clients:{}\r\n", counted.value(PoolMetric::ClientConnections)),
+            ),
+            (
+                "Stats",
+                format!(
+                    "total_commands_processed:{}\r\nrejected_connections:{}\r\ntotal_error_replies:{}\r\n",
+                    counted.value(PoolMetric::ClientRequests),
+                    counted.value(PoolMetric::ClientRefused),
+                    counted.value(PoolMetric::ForwardError)
+                ),
+            ),
+            ("Replication", "role:master\r\nconnected_slaves:0\r\n".to_string()),
+            ("Cluster", "cluster_enabled:0\r\n".to_string()),
+            (
+                "Cashew",
+                format!("pool:{}\r\nservers:{}\r\nservers_in:{live}\r\n", view.name, view.servers.len()),
+            ),
+        ];
+        let mut text = String::new();
+        for (name, body) in sections.iter().filter(|(name, _)| wanted(name)) {
+            if !text.is_empty() {
+                text.push_str("\r\n");
+            }
+            text.push_str(&format!("# {name}\r\n{body}"));
+        }
+        text
+    }
+}
+
+fn write_hello(out: &mut Vec<u8>, number: u64) {
+    encode::array_header(14, out);
+    for (name, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
+        encode::bulk(name.as_bytes(), out);
+        encode::bulk(value.as_bytes(), out);
+    }
+    encode::bulk(b"proto", out);
+    encode::integer(2, out);
+    encode::bulk(b"id", out);
+    encode::integer(number as i64, out);
+    for (name, value) in [("mode", "standalone"), ("role", "master")] {
+        encode::bulk(name.as_bytes(), out);
+        encode::bulk(value.as_bytes(), out);
+    }
+    encode::bulk(b"modules", out);
+    encode::array_header(0, out);
+}
+
+/// Compares without telling by its time how much was right.
+fn same_secret(expected: &[u8], said: &[u8]) -> bool {
+    let mut difference = expected.len() ^ said.len();
+    for (index, byte) in said.iter().enumerate() {
+        difference |= usize::from(byte ^ expected.get(index).copied().unwrap_or(0xa5));
+    }
+    difference == 0
+}

@@ -1,0 +1,101 @@
+//! Requests of memcached clients (classic text protocol).
+//!
+//! `noreply` never reaches a server: every forwarded request has exactly one reply, so an error that a
+//! server sends despite it cannot be taken for somebody else's reply.
+
+use crate::client::{Reading, Scan};
+use crate::core::Core;
+use crate::merge::How;
+use crate::request::Target;
+use stats::PoolMetric;
+use wire::args::Args;
+use wire::memcache::{Request, Scan as Found, Verb, encode};
+
+/// twemproxy sends `version` to the server that owns this key.
+const PLACEHOLDER: &[u8] = b"placeholder";
+
+impl Core {
+    /// Acts on every complete request in `bytes`; answers how many bytes are done with.
+    pub(crate) fn take_memcache(&mut self, c: u32, bytes: &[u8], args: &mut Args) -> usize {
+        let limits = self.view(c).limits;
+        let mut used = 0;
+        while used < bytes.len() && !self.must_pause(c) {
+            let Scan::Memcache(scan) = &mut self.replies.clients[c].scan else { break };
+            match scan.scan(&bytes[used..], &limits, args) {
+                Found::Complete(request) => {
+                    self.memcache_request(c, &request, args, &bytes[used..used + request.len]);
+                    used += request.len;
+                    if matches!(self.replies.clients[c].reading, Reading::Quit(_)) {
+                        return bytes.len();
+                    }
+                }
+                Found::Partial => break,
+                Found::Refused { skip, refusal, noreply, key } => {
+                    let key = key.map(|span| span.of(&bytes[used..]).to_vec());
+                    self.refuse_memcache(c, refusal.text(), noreply, key);
+                    let available = (bytes.len() - used) as u64;
+                    used += skip.min(available) as usize;
+                    self.replies.clients[c].swallow = skip.saturating_sub(available);
+                }
+                Found::Close(_) => {
+                    self.count_client(c, PoolMetric::ProtocolErrors);
+                    self.quit_client(c, true);
+                    return bytes.len();
+                }
+            }
+        }
+        used
+    }
+
+    fn refuse_memcache(&mut self, c: u32, text: &'static [u8], noreply: bool, key: Option<Vec<u8>>) {
+        self.count_client(c, PoolMetric::ClientRequests);
+        let Some(key) = key else {
+            if !noreply {
+                self.answer_now(c, |out| {
+                    out.extend_from_slice(text);
+                    out.extend_from_slice(b"\r\n");
+                });
+            }
+            return;
+        };
+        // A value too large for the proxy: memcached drops the old value then, so that one goes too.
+        let pool = self.replies.clients[c].pool;
+        let server = self.place(pool, &key);
+        let target =
+            if noreply { Target::Nobody } else { Target::Instead(self.replies.ask(c), text) };
+        self.forward_as(c, server, target, |out| encode::delete(&key, out));
+    }
+
+    fn memcache_request(&mut self, c: u32, request: &Request, args: &Args, bytes: &[u8]) {
+        self.count_client(c, PoolMetric::ClientRequests);
+        let view = args.view(bytes);
+        let pool = self.replies.clients[c].pool;
+        match request.verb {
+            Verb::Quit => self.quit_client(c, false),
+            Verb::Version => {
+                let server = self.place(pool, PLACEHOLDER);
+                let slot = self.replies.ask(c);
+                self.forward_as(c, server, Target::Request(slot), |out| encode::forward(request, bytes, args, out));
+            }
+            Verb::FlushAll | Verb::Verbosity if request.noreply => {
+                for server in 0..self.view(c).servers.len() as u32 {
+                    self.forward_as(c, Some(server), Target::Nobody, |out| encode::forward(request, bytes, args, out));
+                }
+            }
+            Verb::FlushAll | Verb::Verbosity => {
+                self.send_to_all(c, How::AllOk, |out| encode::forward(request, bytes, args, out));
+            }
+            Verb::Stats => {
+                let how = if args.len() > 1 { How::StatsByServer } else { How::Stats };
+                self.send_to_all(c, how, |out| encode::forward(request, bytes, args, out));
+            }
+            _ if request.keys > 1 => self.route_multiget(c, request, args, bytes),
+            _ => {
+                let server = self.place(pool, view.get(request.first_key as usize));
+                let target =
+                    if request.noreply { Target::Nobody } else { Target::Request(self.replies.ask(c)) };
+                self.forward_as(c, server, target, |out| encode::forward(request, bytes, args, out));
+            }
+        }
+    }
+}

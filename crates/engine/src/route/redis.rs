@@ -1,0 +1,188 @@
+//! Requests of redis clients: out of the bytes, through the command table, to their way.
+
+use crate::client::Scan;
+use crate::command::{self, Command, Keys, Route};
+use crate::core::Core;
+use crate::error::Cause;
+use crate::limits::QUOTED_BYTES;
+use crate::request::Target;
+use config::Protocol;
+use stats::{Event, PoolMetric, Text};
+use wire::args::{ArgView, Args};
+use wire::resp::encode;
+use wire::resp::request::Scan as Found;
+
+/// EVAL and its kin with numkeys 0.
+const NO_KEYS: &[u8] = b"ERR a script or function without keys has no server to run on: pass at least one key";
+
+/// SORT whose patterns may name keys of other servers.
+const PATTERNS: &[u8] =
+    b"CROSSSLOT BY and GET patterns of SORT may name keys of other servers: give them the key's hash tag";
+
+impl Core {
+    /// Acts on every complete request in `bytes`; answers how many bytes are done with.
+    pub(crate) fn take_resp(&mut self, c: u32, bytes: &[u8], args: &mut Args) -> usize {
+        let limits = self.view(c).limits;
+        let mut used = 0;
+        while used < bytes.len() && !self.must_pause(c) {
+            let Scan::Resp(scan) = &mut self.replies.clients[c].scan else { break };
+            match scan.scan(&bytes[used..], &limits, args) {
+                Found::Complete { len, inline } => {
+                    let request = if inline { args.canonical() } else { &bytes[used..used + len] };
+                    self.redis_request(c, args.view(request));
+                    used += len;
+                    if self.replies.clients[c].reading != crate::client::Reading::Open
+                        && self.replies.clients[c].reading != crate::client::Reading::Ended
+                    {
+                        return bytes.len();
+                    }
+                }
+                Found::Empty { len } => used += len,
+                Found::Partial => break,
+                Found::Invalid(error) => {
+                    self.count_client(c, PoolMetric::ProtocolErrors);
+                    let pool = self.replies.clients[c].pool;
+                    let text = error.text();
+                    let reason = Text::format(format_args!("{}", text.escape_ascii()));
+                    self.process.events.push(Event::ClientProtocolError { pool, client: None, reason });
+                    self.answer_now(c, |out| {
+                        out.extend_from_slice(b"-ERR ");
+                        out.extend_from_slice(&text);
+                        out.extend_from_slice(b"\r\n");
+                    });
+                    self.quit_client(c, true);
+                    return bytes.len();
+                }
+            }
+        }
+        used
+    }
+
+    fn redis_request(&mut self, c: u32, args: ArgView<'_>) {
+        self.count_client(c, PoolMetric::ClientRequests);
+        let command = match command::find(args) {
+            Ok(command) => command,
+            Err(error) => return self.answer_now(c, |out| error.write(args, out)),
+        };
+        if !self.replies.clients[c].authenticated && !command.allowed_unauthenticated() {
+            return self.answer_now(c, |out| encode::error(b"NOAUTH Authentication required", out));
+        }
+        match command.route {
+            Route::ByKey => self.route_by_key(c, command, args),
+            Route::Split(split) => self.route_split(c, command, split, args),
+            Route::Fanout(fanout) => self.route_fanout(c, command, fanout, args),
+            Route::Local(local) => self.route_local(c, command, local, args),
+            Route::NotYet(_) | Route::Refused(_) => self.answer_now(c, |out| command.refusal(out)),
+        }
+    }
+
+    /// One server has all keys of the request, or it is refused.
+    fn route_by_key(&mut self, c: u32, command: &'static Command, args: ArgView<'_>) {
+        let pool = self.replies.clients[c].pool;
+        if let Keys::First = command.keys {
+            let server = self.place(pool, args.get(1));
+            return self.forward(c, server, args.bytes());
+        }
+        if command::blocks(command, args) {
+            return self.answer_now(c, |out| command.refusal(out));
+        }
+        let mut keys = std::mem::take(&mut self.scratch.keys);
+        keys.clear();
+        match command::keys(command, args, &mut keys) {
+            Err(error) => self.answer_now(c, |out| error.write(command, out)),
+            Ok(()) if keys.is_empty() => self.answer_now(c, |out| encode::error(NO_KEYS, out)),
+            Ok(()) => match self.place_all(pool, args, &keys) {
+                Err((first, other)) => self.refuse_cross_server(c, args, first, other),
+                Ok(server) if self.patterns_stay(pool, command, args, server, &mut keys) => {
+                    self.forward(c, server, args.bytes());
+                }
+                Ok(_) => self.answer_now(c, |out| encode::error(PATTERNS, out)),
+            },
+        }
+        self.scratch.keys = keys;
+    }
+
+    /// Whether all keys that SORT's BY and GET patterns can name are on `server`: they are when the pool has
+    /// no other, or when pattern and key have the same hash tag.
+    fn patterns_stay(
+        &mut self,
+        pool: u32,
+        command: &'static Command,
+        args: ArgView<'_>,
+        server: Option<u32>,
+        patterns: &mut Vec<u32>,
+    ) -> bool {
+        command::patterns(command, args, patterns);
+        let view = &self.topology.pools[pool as usize];
+        if patterns.is_empty() || view.servers.len() == 1 {
+            return true;
+        }
+        let Some(tag) = view.placement.tag else { return false };
+        patterns.iter().all(|index| {
+            let pattern = args.get(*index as usize);
+            let part = tag.part(pattern);
+            part.len() < pattern.len() && !part.contains(&b'*') && self.place(pool, pattern) == server
+        })
+    }
+
+    /// The server that has all `keys`, or two of them that disagree.
+    fn place_all(&mut self, pool: u32, args: ArgView<'_>, keys: &[u32]) -> Result<Option<u32>, (u32, u32)> {
+        let Some((first, others)) = keys.split_first() else { return Ok(None) };
+        let server = self.place(pool, args.get(*first as usize));
+        if self.topology.pools[pool as usize].random {
+            return Ok(server);
+        }
+        for other in others {
+            if self.place(pool, args.get(*other as usize)) != server {
+                return Err((*first, *other));
+            }
+        }
+        Ok(server)
+    }
+
+    fn refuse_cross_server(&mut self, c: u32, args: ArgView<'_>, first: u32, other: u32) {
+        let pool = self.replies.clients[c].pool;
+        let mut text = b"-CROSSSLOT Keys in request don't hash to the same slot: ".to_vec();
+        for (index, key) in [first, other].into_iter().enumerate() {
+            let key = args.get(key as usize);
+            let server = self.place(pool, key).map_or("", |s| {
+                &self.topology.pools[pool as usize].servers[s as usize].name
+            });
+            text.extend_from_slice(if index == 0 { b"'" } else { b", '" });
+            text.extend(key.iter().take(QUOTED_BYTES).map(|b| if b.is_ascii_control() { b'?' } else { *b }));
+            text.extend_from_slice(b"' is on ");
+            text.extend_from_slice(server.as_bytes());
+        }
+        text.extend_from_slice(b"; a hash tag keeps keys together\r\n");
+        self.answer_now(c, |out| out.extend_from_slice(&text));
+    }
+
+    /// Sends a whole request to `server` and the reply to the client.
+    pub(crate) fn forward(&mut self, c: u32, server: Option<u32>, bytes: &[u8]) {
+        let request = self.replies.ask(c);
+        self.forward_as(c, server, Target::Request(request), |out| out.extend_from_slice(bytes));
+    }
+
+    /// Sends what `write` appends to `server`; the reply is for `target`.
+    pub(crate) fn forward_as(
+        &mut self,
+        c: u32,
+        server: Option<u32>,
+        target: Target,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let pool = self.replies.clients[c].pool;
+        let Some(server) = server else {
+            let protocol = self.topology.pools[pool as usize].protocol;
+            return self.fail(protocol, target, Cause::Refused.text());
+        };
+        let conn = self.conn_for(pool, server, c);
+        self.append(conn, write);
+        self.queued(conn, target);
+    }
+
+    /// The protocol of a client's pool.
+    pub(crate) fn protocol(&self, c: u32) -> Protocol {
+        self.view(c).protocol
+    }
+}

@@ -1,0 +1,186 @@
+//! Requests about many keys, split by server. Each part is written straight into its server's output:
+//! no buffer per key.
+
+use crate::command::{Command, Split};
+use crate::core::Core;
+use crate::error::Cause;
+use crate::merge::{How, Part};
+use crate::request::Target;
+use crate::slab::NONE;
+use config::Protocol;
+use wire::args::{ArgView, Args};
+use wire::memcache::{self, Request};
+use wire::resp::encode;
+
+/// The shape of a request that is split: `word unit unit ... trailing`.
+struct Units {
+    /// Index of the first key.
+    first: usize,
+    /// How many keys.
+    count: usize,
+    /// Arguments per key, the key included.
+    step: usize,
+    /// Arguments after the last unit, which every part needs.
+    trailing: usize,
+}
+
+impl Core {
+    /// MGET, MSET, DEL and their like.
+    pub(crate) fn route_split(&mut self, c: u32, command: &'static Command, split: Split, args: ArgView<'_>) {
+        let rest = args.len() - 1;
+        let (step, trailing, how) = match split {
+            Split::Mget => (1, 0, How::Elements),
+            Split::Mset => (2, 0, How::AllOk),
+            Split::Sum => (1, 0, How::Sum),
+            Split::JsonMget => (1, 1, How::Elements),
+        };
+        let count = rest.saturating_sub(trailing) / step;
+        if count == 0 || count * step + trailing != rest {
+            let text = format!("ERR wrong number of arguments for '{}' command", command.name.to_ascii_lowercase());
+            return self.answer_now(c, |out| encode::error(text.as_bytes(), out));
+        }
+        let units = Units { first: 1, count, step, trailing };
+        match self.place_units(c, args, &units) {
+            Placed::One(server) => self.forward(c, server, args.bytes()),
+            Placed::Many => self.send_parts(c, args, &units, how),
+        }
+    }
+
+    /// memcached's get, gets, gat and gats with several keys.
+    pub(crate) fn route_multiget(&mut self, c: u32, request: &Request, args: &Args, bytes: &[u8]) {
+        let units = Units {
+            first: request.first_key as usize,
+            count: request.keys as usize,
+            step: 1,
+            trailing: 0,
+        };
+        match self.place_units(c, args.view(bytes), &units) {
+            Placed::One(server) => {
+                let slot = self.replies.ask(c);
+                let target = Target::Request(slot);
+                self.forward_as(c, server, target, |out| memcache::forward(request, bytes, args, out));
+            }
+            Placed::Many => {
+                let partial = self.view(c).partial_is_miss;
+                self.send_parts(c, args.view(bytes), &units, How::Values(partial));
+            }
+        }
+    }
+
+    /// Finds every key's server: in `scratch.servers`, with counts in `scratch.parts`.
+    fn place_units(&mut self, c: u32, args: ArgView<'_>, units: &Units) -> Placed {
+        let pool = self.replies.clients[c].pool;
+        let mut servers = std::mem::take(&mut self.scratch.servers);
+        servers.clear();
+        let mut one = true;
+        for unit in 0..units.count {
+            let server = self.place(pool, args.get(units.first + unit * units.step)).unwrap_or(NONE);
+            one &= servers.first().is_none_or(|first| *first == server);
+            servers.push(server);
+        }
+        let first = servers.first().copied().filter(|server| *server != NONE);
+        self.scratch.servers = servers;
+        if one { Placed::One(first) } else { Placed::Many }
+    }
+
+    fn send_parts(&mut self, c: u32, args: ArgView<'_>, units: &Units, how: How) {
+        let pool = self.replies.clients[c].pool;
+        let redis = self.protocol(c) == Protocol::Redis;
+        let request = self.replies.ask(c);
+        let merge = self.new_merge(pool, request, how);
+        let servers = std::mem::take(&mut self.scratch.servers);
+        let mut parts = std::mem::take(&mut self.scratch.parts);
+        parts.clear();
+        parts.resize(self.topology.pools[pool as usize].servers.len(), 0);
+        servers.iter().for_each(|server| parts[*server as usize] += 1);
+
+        // Each server's part begins; `parts` now says which part a server has.
+        for server in 0..parts.len() {
+            let keys = std::mem::replace(&mut parts[server], NONE) as usize;
+            if keys == 0 {
+                continue;
+            }
+            parts[server] = self.merges[merge].parts.len() as u32;
+            self.merges[merge].parts.push(Part { server: server as u32, reply: Vec::new() });
+            let conn = self.conn_for(pool, server as u32, c);
+            self.append(conn, |out| {
+                if redis {
+                    encode::array_header(1 + keys * units.step + units.trailing, out);
+                    encode::bulk(args.get(0), out);
+                } else {
+                    words(out, args, 0..units.first);
+                }
+            });
+        }
+        // Each key goes to its server's part.
+        for (unit, server) in servers.iter().enumerate() {
+            let conn = self.conn_for(pool, *server, c);
+            let from = units.first + unit * units.step;
+            self.append(conn, |out| {
+                if redis {
+                    (from..from + units.step).for_each(|index| encode::bulk(args.get(index), out));
+                } else {
+                    out.push(b' ');
+                    out.extend_from_slice(args.get(from));
+                }
+            });
+            let state = &mut self.merges[merge];
+            state.order.push(parts[*server as usize]);
+            if !redis {
+                state.keys.push(args.get(from));
+            }
+        }
+        // Each part ends.
+        self.merges[merge].outstanding = self.merges[merge].parts.len() as u32;
+        for (server, part) in parts.iter().enumerate().filter(|(_, part)| **part != NONE) {
+            let conn = self.conn_for(pool, server as u32, c);
+            self.append(conn, |out| {
+                if redis {
+                    (args.len() - units.trailing..args.len()).for_each(|i| encode::bulk(args.get(i), out));
+                } else {
+                    out.extend_from_slice(b"\r\n");
+                }
+            });
+            self.queued(conn, Target::Part { merge, part: *part });
+        }
+        self.scratch.servers = servers;
+        self.scratch.parts = parts;
+    }
+
+    /// The same bytes to every server of the pool.
+    pub(crate) fn send_to_all(&mut self, c: u32, how: How, write: impl Fn(&mut Vec<u8>)) {
+        let pool = self.replies.clients[c].pool;
+        let request = self.replies.ask(c);
+        let merge = self.new_merge(pool, request, how);
+        let count = self.topology.pools[pool as usize].servers.len() as u32;
+        self.merges[merge].parts.extend((0..count).map(|server| Part { server, reply: Vec::new() }));
+        self.merges[merge].outstanding = count;
+        let protocol = self.protocol(c);
+        for part in 0..count {
+            let target = Target::Part { merge, part };
+            if self.topology.pools[pool as usize].servers[part as usize].live {
+                self.forward_as(c, Some(part), target, &write);
+            } else {
+                // An ejected server may still hold keys: leaving it out would be a partial answer.
+                self.fail(protocol, target, Cause::Refused.text());
+            }
+        }
+    }
+}
+
+/// How the keys of a request spread.
+enum Placed {
+    /// All on one server, or on none.
+    One(Option<u32>),
+    /// On several.
+    Many,
+}
+
+fn words(out: &mut Vec<u8>, args: ArgView<'_>, range: std::ops::Range<usize>) {
+    for index in range {
+        if index > 0 {
+            out.push(b' ');
+        }
+        out.extend_from_slice(args.get(index));
+    }
+}

@@ -1,0 +1,170 @@
+//! One connection to a server: what waits to be written, and which reply answers what.
+//!
+//! ```text
+//!   outbox:  ...bytes of requests, in order...          queue: what each of them is for
+//!            ^written            ^appended                     front: the next reply's
+//! ```
+//! `written` and `appended` are positions in the stream since the connection began, so a request
+//! whose `start` is not below `written` has provably not left the proxy.
+
+use crate::outbox::Outbox;
+use crate::request::Target;
+use std::collections::VecDeque;
+use wire::{memcache, resp};
+
+/// A connection's state.
+#[derive(Debug)]
+pub struct ServerConn {
+    /// Index of the pool.
+    pub pool: u32,
+    /// Index of the server in the pool.
+    pub server: u32,
+    /// Its place among the server's shared connections; none once it is retired.
+    pub slot: Option<u32>,
+    /// How far it is.
+    pub phase: Phase,
+    /// Whether an `Output::WriteConn` is out for it.
+    pub dirty: bool,
+    /// Whether the deadline heap holds an entry for it.
+    pub armed: bool,
+    /// Bytes of requests.
+    pub outbox: Outbox,
+    /// Stream position after the last appended byte.
+    pub appended: u64,
+    /// Stream position after the last byte taken by the socket.
+    pub written: u64,
+    /// What replies will answer, the next one first.
+    pub queue: VecDeque<InFlight>,
+    /// So many at the queue's front are past their time, and answered with an error.
+    pub expired: usize,
+    /// So many at the queue's back have not wholly left.
+    pub unsent: usize,
+    /// The unfinished end of what the server sent.
+    pub rest: Vec<u8>,
+    /// How far it was looked at.
+    pub scan: Scan,
+    /// Replies read so far: a connection that never answered is not tried again at once.
+    pub replies: u64,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Not yet connected.
+    Connecting,
+    /// Connected; only the handshake, which ends at this stream position, may be written.
+    Handshaking(u64),
+    /// Requests flow.
+    Ready,
+}
+
+/// A request in a connection's queue.
+#[derive(Clone, Copy, Debug)]
+pub struct InFlight {
+    /// Whom the reply is for.
+    pub target: Target,
+    /// Stream position of its first byte.
+    pub start: u64,
+    /// When it was queued, in microseconds.
+    pub at_us: u64,
+}
+
+/// Resumable parser state of the server's protocol.
+#[derive(Debug)]
+pub enum Scan {
+    /// redis
+    Resp(resp::reply::ReplyScan),
+    /// memcached
+    Memcache(memcache::reply::ReplyScan),
+}
+
+impl ServerConn {
+    /// A connection about to be made.
+    pub fn new(pool: u32, server: u32, slot: u32, scan: Scan) -> ServerConn {
+        ServerConn {
+            pool,
+            server,
+            slot: Some(slot),
+            phase: Phase::Connecting,
+            dirty: false,
+            armed: false,
+            outbox: Outbox::default(),
+            appended: 0,
+            written: 0,
+            queue: VecDeque::new(),
+            expired: 0,
+            unsent: 0,
+            rest: Vec::new(),
+            scan,
+            replies: 0,
+        }
+    }
+
+    /// The bytes that may be written now.
+    pub fn writable(&self) -> &[u8] {
+        let waiting = self.outbox.bytes();
+        match self.phase {
+            Phase::Connecting => &[],
+            Phase::Handshaking(end) => {
+                let allowed = end.saturating_sub(self.written).min(waiting.len() as u64);
+                &waiting[..allowed as usize]
+            }
+            Phase::Ready => waiting,
+        }
+    }
+
+    /// Notes that `count` bytes left; answers how many requests wholly left with them, and their bytes.
+    pub fn wrote(&mut self, count: usize) -> Left {
+        self.written += count as u64;
+        let first = self.queue.len() - self.unsent;
+        let mut left = Left::default();
+        while self.unsent > 0 {
+            let index = first + left.requests;
+            let end = self.queue.get(index + 1).map_or(self.appended, |next| next.start);
+            if end > self.written {
+                break;
+            }
+            left.bytes += end - self.queue[index].start;
+            left.requests += 1;
+            self.unsent -= 1;
+        }
+        left
+    }
+
+    /// Bytes of the queue's entry `index`.
+    pub fn length(&self, index: usize) -> u64 {
+        let end = self.queue.get(index + 1).map_or(self.appended, |next| next.start);
+        self.queue.get(index).map_or(0, |entry| end - entry.start)
+    }
+}
+
+/// What left with a write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Requests that are out to their last byte.
+    pub requests: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_leave_as_their_last_byte_does() {
+        let mut conn = ServerConn::new(0, 0, 0, Scan::Resp(Default::default()));
+        for start in [0, 10, 30] {
+            conn.queue.push_back(InFlight { target: Target::Nobody, start, at_us: 0 });
+            conn.unsent += 1;
+        }
+        conn.appended = 35;
+        assert_eq!(conn.wrote(9), Left { requests: 0, bytes: 0 });
+        assert_eq!(conn.wrote(1), Left { requests: 1, bytes: 10 });
+        assert_eq!(conn.wrote(24), Left { requests: 1, bytes: 20 });
+        assert_eq!(conn.wrote(1), Left { requests: 1, bytes: 5 });
+        assert_eq!(conn.unsent, 0);
+        assert_eq!(conn.length(1), 20);
+        assert_eq!(conn.length(2), 5);
+    }
+}

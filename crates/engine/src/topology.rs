@@ -1,0 +1,115 @@
+//! The immutable view of pools and servers that a worker routes by. The control plane makes a new
+//! one when a server is ejected or comes back, and workers take it up between two ticks.
+
+use config::{Address, Pool, Protocol, Settings};
+use placement::{DistributionKind, Member, Placement, Ring};
+use wire::limits::Limits;
+
+/// All pools, in twemproxy's order.
+#[derive(Debug)]
+pub struct Topology {
+    /// The pools; their indices are stable while the process runs.
+    pub pools: Vec<PoolView>,
+}
+
+/// One pool as workers see it.
+#[derive(Debug)]
+pub struct PoolView {
+    /// The pool's name.
+    pub name: String,
+    /// What its clients speak.
+    pub protocol: Protocol,
+    /// Key to server, over the servers that are in.
+    pub placement: Placement,
+    /// Whether every request draws its server, so that keys cannot disagree.
+    pub random: bool,
+    /// The servers, in twemproxy's order.
+    pub servers: Vec<ServerView>,
+    /// How long a request may take, in microseconds from being queued; none: for ever.
+    pub timeout_us: Option<u64>,
+    /// Connections that a worker keeps to each server.
+    pub server_connections: usize,
+    /// Whether failures of servers are to be reported.
+    pub reports_failures: bool,
+    /// What clients must say and servers are told.
+    pub redis_auth: Option<Vec<u8>>,
+    /// The database selected on every server connection.
+    pub redis_db: u32,
+    /// Bounds of what is read.
+    pub limits: Limits,
+    /// Requests a client may have outstanding before it is no longer read.
+    pub client_max_pipeline: u32,
+    /// Bytes of replies a client may leave unread before it is no longer read.
+    pub client_output_limit: usize,
+    /// What a multi-get answers for keys of a server that fails: a miss, or (false) an error.
+    pub partial_is_miss: bool,
+}
+
+/// One server as workers see it.
+#[derive(Clone, Debug)]
+pub struct ServerView {
+    /// The name that placement and stats use.
+    pub name: String,
+    /// Where it listens.
+    pub address: Address,
+    /// Whether it takes keys; an ejected one does not.
+    pub live: bool,
+}
+
+impl Topology {
+    /// The view of `settings`, with `live(pool, server)` saying which servers are in.
+    pub fn new(settings: &Settings, live: impl Fn(usize, usize) -> bool) -> Topology {
+        let pools = settings.pools.iter().enumerate();
+        Topology { pools: pools.map(|(p, pool)| PoolView::new(pool, |s| live(p, s))).collect() }
+    }
+}
+
+impl PoolView {
+    fn new(pool: &Pool, live: impl Fn(usize) -> bool) -> PoolView {
+        let members: Vec<Member> = (pool.servers.iter().enumerate())
+            .map(|(s, server)| Member {
+                name: server.name.clone().into_bytes(),
+                weight: server.weight,
+                live: live(s),
+            })
+            .collect();
+        let servers = (pool.servers.iter().zip(&members))
+            .map(|(server, member)| ServerView {
+                name: server.name.clone(),
+                address: server.address.clone(),
+                live: member.live,
+            })
+            .collect();
+        PoolView {
+            name: pool.name.clone(),
+            protocol: pool.protocol,
+            placement: Placement {
+                hash: pool.hash,
+                tag: pool.hash_tag,
+                ring: Ring::new(pool.distribution, &members),
+            },
+            random: pool.distribution == DistributionKind::Random,
+            servers,
+            timeout_us: pool.timeout.map(|t| t.0.saturating_mul(1000)),
+            server_connections: pool.server_connections.max(1) as usize,
+            reports_failures: pool.auto_eject_hosts,
+            redis_auth: pool.redis_auth.clone().map(Into::into),
+            redis_db: pool.redis_db,
+            limits: limits(pool),
+            client_max_pipeline: pool.client_max_pipeline.max(1),
+            client_output_limit: usize::try_from(pool.client_output_limit.0).unwrap_or(usize::MAX),
+            partial_is_miss: pool.protocol == Protocol::Memcache,
+        }
+    }
+}
+
+fn limits(pool: &Pool) -> Limits {
+    let defaults = Limits::default();
+    Limits {
+        request_bytes: pool.max_request_size.0.saturating_add(64 << 10),
+        bulk_bytes: pool.max_request_size.0,
+        value_bytes: pool.max_request_size.0,
+        reply_bytes: pool.max_reply_size.0.saturating_add(64 << 10),
+        ..defaults
+    }
+}

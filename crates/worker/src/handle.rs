@@ -1,0 +1,107 @@
+//! What the control plane and other workers may ask of a worker, and what a worker tells the control plane.
+
+use engine::error::Cause;
+use engine::id::ConnId;
+use engine::topology::Topology;
+use reactor::Waker;
+use reactor::net::{Peer, SockAddr};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Something asked of a worker.
+#[derive(Debug)]
+pub enum Message {
+    /// Serve a client that another worker accepted.
+    Client {
+        /// Its socket.
+        socket: OwnedFd,
+        /// Index of its pool.
+        pool: usize,
+        /// Who it is.
+        peer: Peer,
+    },
+    /// The address of a server whose name was to be resolved.
+    Resolved {
+        /// For which connection.
+        conn: ConnId,
+        /// Where to connect; nothing: the name does not resolve.
+        address: Option<SockAddr>,
+    },
+    /// Route by this from now on.
+    Topology(Arc<Topology>),
+    /// Open a connection to every server.
+    Preconnect,
+    /// Accept no more, answer what was asked, and end, at the latest after so long.
+    Stop(Duration),
+}
+
+/// Something a worker tells the control plane.
+#[derive(Debug)]
+pub enum Notice {
+    /// A server's name is to be resolved; the answer is [`Message::Resolved`].
+    Resolve {
+        /// Which worker asks.
+        worker: usize,
+        /// For which connection.
+        conn: ConnId,
+        /// The name.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// A server failed once.
+    ServerFailed {
+        /// Index of the pool.
+        pool: u32,
+        /// Index of the server in the pool.
+        server: u32,
+        /// How.
+        cause: Cause,
+    },
+    /// A server that had failed answered.
+    ServerAnswered {
+        /// Index of the pool.
+        pool: u32,
+        /// Index of the server in the pool.
+        server: u32,
+    },
+    /// The worker has ended.
+    Ended {
+        /// Which one.
+        worker: usize,
+    },
+}
+
+/// How a worker tells the control plane; must not block.
+pub type Notify = Arc<dyn Fn(Notice) + Send + Sync>;
+
+/// A worker's mailbox.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    waker: Waker,
+    messages: Arc<Mutex<Vec<Message>>>,
+}
+
+impl Handle {
+    /// A mailbox without a worker yet. Fails when the process is out of descriptors.
+    pub fn new() -> std::io::Result<Handle> {
+        Ok(Handle { waker: Waker::new()?, messages: Arc::default() })
+    }
+
+    /// Leaves a message and wakes the worker.
+    pub fn send(&self, message: Message) {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+        self.waker.wake();
+    }
+
+    pub(crate) fn waker(&self) -> &Waker {
+        &self.waker
+    }
+
+    /// Takes what was left, the oldest first.
+    pub(crate) fn take(&self) -> Vec<Message> {
+        self.waker.drain();
+        std::mem::take(&mut *self.messages.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

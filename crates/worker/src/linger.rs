@@ -1,0 +1,46 @@
+//! Closing a client that may still be sending: a close with unread bytes would make the kernel reset the
+//! connection, and the client would lose the error that it is owed.
+
+use crate::transport::Transport;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// So long a closed client may go on sending before the socket goes anyway.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// So many bytes are read and dropped per look.
+const CHUNK: usize = 64 << 10;
+
+/// So many sockets may linger at once; beyond it the oldest goes.
+const LINGERING_MAX: usize = 256;
+
+/// Sockets on their way out.
+#[derive(Debug, Default)]
+pub(crate) struct Lingering {
+    sockets: VecDeque<(Instant, Transport)>,
+}
+
+impl Lingering {
+    /// Ends our side of `transport` and keeps the other open for a while.
+    pub(crate) fn add(&mut self, transport: Transport, now: Instant) {
+        transport.shutdown();
+        if self.sockets.len() >= LINGERING_MAX {
+            self.sockets.pop_front();
+        }
+        self.sockets.push_back((now + LINGER, transport));
+    }
+
+    /// Drops what they send, and those that have ended or whose time is up.
+    pub(crate) fn look(&mut self, now: Instant, buffer: &mut [u8]) {
+        let size = buffer.len().min(CHUNK);
+        let chunk = &mut buffer[..size];
+        self.sockets.retain(|(until, transport)| {
+            now < *until && !matches!(transport.recv(chunk), Ok(Some(0)) | Err(_))
+        });
+    }
+
+    /// How soon to look again.
+    pub(crate) fn pause(&self) -> Option<Duration> {
+        (!self.sockets.is_empty()).then_some(Duration::from_millis(20))
+    }
+}
