@@ -23,12 +23,17 @@ impl Span {
 #[derive(Debug, Default)]
 pub struct Args {
     spans: Vec<Span>,
+    /// The request written anew, where the bytes that came cannot be pointed at (redis' inline form).
+    canonical: Vec<u8>,
+    /// Unquoted arguments of an inline request, before their count is known.
+    scratch: Vec<u8>,
 }
 
 impl Args {
     /// Forgets the previous request.
     pub fn clear(&mut self) {
         self.spans.clear();
+        self.canonical.clear();
     }
 
     /// Adds the next argument.
@@ -50,6 +55,16 @@ impl Args {
     /// Argument `index` in `buf`; empty where there is none.
     pub fn get<'b>(&self, index: usize, buf: &'b [u8]) -> &'b [u8] {
         self.spans.get(index).map_or(&[], |span| span.of(buf))
+    }
+
+    /// An inline request written as a RESP array; its spans lie in these bytes. Empty for any other request.
+    pub fn canonical(&self) -> &[u8] {
+        &self.canonical
+    }
+
+    /// The parts an inline request is rebuilt in: spans, finished bytes, and bytes on the way there.
+    pub(crate) fn rebuild(&mut self) -> (&mut Vec<Span>, &mut Vec<u8>, &mut Vec<u8>) {
+        (&mut self.spans, &mut self.canonical, &mut self.scratch)
     }
 
     /// All spans in order.

@@ -1,0 +1,164 @@
+//! Line ends and integers, fast. The places that look at every byte of a message are here, which is also
+//! where tests count how many bytes were looked at.
+
+use memchr::memchr;
+
+/// Position of the first `byte` in `buf[from..to]`, as an index into `buf`.
+#[inline]
+pub(crate) fn find(byte: u8, buf: &[u8], from: usize, to: usize) -> Option<usize> {
+    let window = buf.get(from..to.min(buf.len()))?;
+    let found = memchr(byte, window).map(|at| from + at);
+    tally(found.map_or(window.len(), |at| at - from));
+    found
+}
+
+/// A canonical decimal length at `at` followed by CRLF: the number and where the next line begins.
+///
+/// Nothing for whatever is unfinished, negative, not canonical or too long: the caller's slow path tells
+/// these apart.
+#[inline]
+pub(crate) fn length(buf: &[u8], at: usize) -> Option<(u64, usize)> {
+    let rest = buf.get(at..)?;
+    let first = digit(*rest.first()?)?;
+    let mut value = first;
+    let mut used = 1;
+    while let Some(next) = rest.get(used).copied().and_then(digit) {
+        // A number that goes on after a zero is not canonical; one of more than 18 digits may not fit.
+        if first == 0 || used >= 18 {
+            return None;
+        }
+        value = value * 10 + next;
+        used += 1;
+    }
+    tally(used);
+    (rest.get(used..used + 2)? == b"\r\n").then_some((value, at + used + 2))
+}
+
+/// Whether `buf[at..at + 2]` is CRLF; nothing while it is not all there.
+#[inline]
+pub(crate) fn crlf(buf: &[u8], at: usize) -> Option<bool> {
+    tally(2);
+    buf.get(at..)?.get(..2).map(|end| end == b"\r\n")
+}
+
+/// A number as redis reads lengths: no sign but `-`, no leading zero, no `-0`.
+pub(crate) fn canonical(text: &[u8]) -> Option<i64> {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    match digits {
+        [b'0'] if digits.len() == text.len() => Some(0),
+        [b'1'..=b'9', ..] => signed(text),
+        _ => None,
+    }
+}
+
+/// A signed 64-bit number, `+` and leading zeros allowed, as C's `strtoll` reads it.
+pub(crate) fn signed(text: &[u8]) -> Option<i64> {
+    match text {
+        [b'-', digits @ ..] => 0i64.checked_sub_unsigned(magnitude(digits)?),
+        [b'+', digits @ ..] => i64::try_from(magnitude(digits)?).ok(),
+        digits => i64::try_from(magnitude(digits)?).ok(),
+    }
+}
+
+/// An unsigned 64-bit number, `+` and leading zeros allowed, as C's `strtoull` reads it but without `-`.
+#[inline]
+pub(crate) fn unsigned(text: &[u8]) -> Option<u64> {
+    magnitude(text.strip_prefix(b"+").unwrap_or(text))
+}
+
+#[inline]
+fn magnitude(digits: &[u8]) -> Option<u64> {
+    tally(digits.len());
+    if digits.is_empty() {
+        return None;
+    }
+    let step = |value: u64, &byte: &u8| value.checked_mul(10)?.checked_add(digit(byte)?);
+    digits.iter().try_fold(0, step)
+}
+
+#[inline]
+fn digit(byte: u8) -> Option<u64> {
+    let value = byte.wrapping_sub(b'0');
+    (value <= 9).then_some(value as u64)
+}
+
+/// Whether any byte is a control character (below blank, or DEL). Written to be vectorized.
+#[inline]
+pub(crate) fn has_control(text: &[u8]) -> bool {
+    tally(text.len());
+    text.iter().fold(false, |found, &byte| found | (byte < b' ') | (byte == 0x7f))
+}
+
+/// Counts bytes looked at, in tests only.
+#[inline(always)]
+pub(crate) fn tally(_bytes: usize) {
+    #[cfg(test)]
+    work::add(_bytes);
+}
+
+/// How many bytes and steps the scanners of this thread have looked at.
+#[cfg(test)]
+pub(crate) mod work {
+    use std::cell::Cell;
+
+    thread_local!(static WORK: Cell<u64> = const { Cell::new(0) });
+
+    pub(crate) fn add(bytes: usize) {
+        WORK.set(WORK.get() + bytes as u64 + 1);
+    }
+
+    pub(crate) fn take() -> u64 {
+        WORK.replace(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths() {
+        let check = |text: &str, expected| assert_eq!(length(text.as_bytes(), 0), expected, "{text:?}");
+        check("0\r\n", Some((0, 3)));
+        check("10\r\nx", Some((10, 4)));
+        check("999999999999999999\r\n", Some((999_999_999_999_999_999, 20)));
+        for text in
+            ["", "\r\n", "01\r\n", "00\r\n", "-1\r\n", "+1\r\n", "1", "1\r", "1\n", "1 \r\n", "1x\r\n"]
+        {
+            check(text, None);
+        }
+        check("1000000000000000000\r\n", None);
+        assert_eq!(length(b"1\r\n", 7), None);
+    }
+
+    #[test]
+    fn numbers() {
+        let check = |text: &str, strict, lax, natural| {
+            let seen = (canonical(text.as_bytes()), signed(text.as_bytes()), unsigned(text.as_bytes()));
+            assert_eq!(seen, (strict, lax, natural), "{text:?}");
+        };
+        check("0", Some(0), Some(0), Some(0));
+        check("-1", Some(-1), Some(-1), None);
+        check("+1", None, Some(1), Some(1));
+        check("-0", None, Some(0), None);
+        check("007", None, Some(7), Some(7));
+        check("-007", None, Some(-7), None);
+        check("9223372036854775807", Some(i64::MAX), Some(i64::MAX), Some(i64::MAX as u64));
+        check("-9223372036854775808", Some(i64::MIN), Some(i64::MIN), None);
+        check("9223372036854775808", None, None, Some(1 << 63));
+        check("-9223372036854775809", None, None, None);
+        check("18446744073709551615", None, None, Some(u64::MAX));
+        check("18446744073709551616", None, None, None);
+        for text in ["", "-", "+", "--1", "+-1", "1x", " 1", "1 ", "x"] {
+            check(text, None, None, None);
+        }
+    }
+
+    #[test]
+    fn control_characters() {
+        for byte in 0..=255u8 {
+            let text = [b'a', b'b', byte, b'c'];
+            assert_eq!(has_control(&text), byte < 32 || byte == 127, "{byte}");
+        }
+    }
+}
