@@ -1,0 +1,169 @@
+//! The table: medians over the rounds of each scenario and proxy, as Markdown that also reads well in a terminal.
+
+use crate::record::{ProxyRecord, Record, Round, ScenarioRecord};
+use std::fmt::Write as _;
+
+/// The whole report: where, the table, what failed, what to know.
+pub(crate) fn render(record: &Record) -> String {
+    let mut text = heading(record);
+    text.push_str(&table(&rows(record)));
+    let failures = record.scenarios.iter().flat_map(|scenario| {
+        let failed = scenario.proxies.iter().filter_map(|proxy| Some((proxy, proxy.failure.as_ref()?)));
+        failed.map(|(proxy, why)| format!("FAILED: {}, {}: {why}", scenario.name, proxy.proxy))
+    });
+    let notes: Vec<String> = failures.chain(record.notes.iter().cloned()).collect();
+    if !notes.is_empty() {
+        text.push('\n');
+    }
+    notes.iter().for_each(|note| writeln!(text, "- {note}").expect("a String takes all"));
+    text
+}
+
+fn heading(record: &Record) -> String {
+    let machine = &record.machine;
+    let pace = record.rate.map_or("closed loop".to_owned(), |rate| format!("open loop at {rate}/s"));
+    let versions: Vec<String> = record.versions.iter().map(|(name, it)| format!("{name}: {it}")).collect();
+    format!(
+        "{}; {}, {} cores, Linux {}, load {}; {} rounds of {:.2} s, {pace}\n{}\n\n",
+        record.date,
+        machine.cpu,
+        machine.cores,
+        machine.kernel,
+        machine.load_average,
+        record.rounds,
+        record.seconds,
+        versions.join("; "),
+    )
+}
+
+/// The proxy that the others are compared with.
+const BASELINE: &str = "nutcracker";
+
+/// One row per column of the table: its title and how its cell is made.
+type Column = (&'static str, fn(&ProxyRecord, Option<&ProxyRecord>) -> Option<String>);
+
+#[rustfmt::skip] // a table: one row, one line
+const COLUMNS: &[Column] = &[
+    ("CPU us/req", |proxy, _| fixed(middle(proxy, cpu_us), 2)),
+    ("user", |proxy, _| fixed(middle(proxy, |it| per_request_us(it, it.proxy.as_ref()?.cpu.user_ns)), 2)),
+    ("system", |proxy, _| fixed(middle(proxy, |it| per_request_us(it, it.proxy.as_ref()?.cpu.system_ns)), 2)),
+    ("CPU ratio", |proxy, base| fixed(ratio(proxy, base?, cpu_us), 2)),
+    ("req/s", |proxy, _| middle(proxy, |it| Some(rate(it))).map(|it| grouped(it as u64))),
+    ("req/s ratio", |proxy, base| fixed(ratio(proxy, base?, |it| Some(rate(it))), 2)),
+    ("p50 us", |proxy, _| fixed(middle(proxy, |it| Some(it.latency.p50_ns as f64 / 1e3)), 0)),
+    ("p99 us", |proxy, _| fixed(middle(proxy, |it| Some(it.latency.p99_ns as f64 / 1e3)), 0)),
+    ("p99.9 us", |proxy, _| fixed(middle(proxy, |it| Some(it.latency.p999_ns as f64 / 1e3)), 0)),
+    ("RSS MiB", |proxy, _| fixed(middle(proxy, |it| Some(it.proxy.as_ref()?.rss_bytes as f64 / 1_048_576.0)), 1)),
+    ("servers us/req", |proxy, _| fixed(middle(proxy, |it| per_request_us(it, it.servers_cpu.total_ns)), 2)),
+    ("proxy busy", |proxy, _| percent(middle(proxy, |it| Some(busy(it, it.proxy.as_ref()?.cpu.total_ns))))),
+    ("generator busy", |proxy, _| percent(middle(proxy, |it| Some(busy(it, it.generator_cpu.total_ns))))),
+    ("unsent", |proxy, _| Some(grouped(proxy.rounds.iter().map(|it| it.unsent).sum()))),
+];
+
+/// The table's cells with the titles first. The last column shows only what an open loop could not send.
+fn rows(record: &Record) -> Vec<Vec<String>> {
+    let columns = if record.rate.is_some() { COLUMNS } else { &COLUMNS[..COLUMNS.len() - 1] };
+    let titles = ["scenario", "proxy"].into_iter().chain(columns.iter().map(|(title, _)| *title));
+    let mut rows = vec![titles.map(str::to_owned).collect()];
+    for scenario in &record.scenarios {
+        for proxy in &scenario.proxies {
+            let base = baseline(scenario).filter(|base| base.proxy != proxy.proxy);
+            let cells = columns.iter().map(|(_, cell)| cell(proxy, base).unwrap_or("-".to_owned()));
+            rows.push([scenario.name.clone(), proxy.proxy.clone()].into_iter().chain(cells).collect());
+        }
+    }
+    rows
+}
+
+fn baseline(scenario: &ScenarioRecord) -> Option<&ProxyRecord> {
+    scenario.proxies.iter().find(|proxy| proxy.proxy == BASELINE)
+}
+
+fn cpu_us(round: &Round) -> Option<f64> {
+    per_request_us(round, round.proxy.as_ref()?.cpu.total_ns)
+}
+
+fn per_request_us(round: &Round, nanos: u64) -> Option<f64> {
+    (round.requests > 0).then(|| nanos as f64 / 1e3 / round.requests as f64)
+}
+
+fn rate(round: &Round) -> f64 {
+    if round.seconds > 0.0 { round.requests as f64 / round.seconds } else { 0.0 }
+}
+
+/// The share of one core.
+fn busy(round: &Round, nanos: u64) -> f64 {
+    if round.seconds > 0.0 { nanos as f64 / 1e9 / round.seconds } else { 0.0 }
+}
+
+/// The median over a proxy's rounds.
+fn middle(proxy: &ProxyRecord, figure: impl Fn(&Round) -> Option<f64>) -> Option<f64> {
+    median(proxy.rounds.iter().filter_map(figure).collect())
+}
+
+/// The median of the ratios of rounds that ran one after the other: what the whole machine did in the meantime
+/// is about the same for both.
+fn ratio(proxy: &ProxyRecord, base: &ProxyRecord, figure: fn(&Round) -> Option<f64>) -> Option<f64> {
+    let ratios = proxy.rounds.iter().filter_map(|round| {
+        let other = base.rounds.iter().find(|other| other.round == round.round)?;
+        let below = figure(other).filter(|below| *below > 0.0)?;
+        Some(figure(round)? / below)
+    });
+    median(ratios.collect())
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let half = values.len() / 2;
+    match values.len() {
+        0 => None,
+        count if count % 2 == 1 => Some(values[half]),
+        _ => Some((values[half - 1] + values[half]) / 2.0),
+    }
+}
+
+fn fixed(value: Option<f64>, digits: usize) -> Option<String> {
+    value.map(|value| format!("{value:.digits$}"))
+}
+
+fn percent(value: Option<f64>) -> Option<String> {
+    value.map(|value| format!("{:.0}%", value * 100.0))
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Markdown with columns aligned: names to the left, figures to the right.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let widths: Vec<usize> =
+        (0..columns).map(|at| rows.iter().map(|row| row[at].len()).max().unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).enumerate().map(|(at, (cell, width))| match at {
+            0 | 1 => format!("{cell:<width$}"),
+            _ => format!("{cell:>width$}"),
+        });
+        format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "))
+    };
+    let rule = widths.iter().enumerate().map(|(at, &width)| match at {
+        0 | 1 => "-".repeat(width),
+        _ => format!("{}:", "-".repeat(width.saturating_sub(1))),
+    });
+    let rule = format!("| {} |\n", rule.collect::<Vec<_>>().join(" | "));
+    let mut lines: Vec<String> = rows.iter().map(line).collect();
+    lines.insert(1.min(lines.len()), rule);
+    lines.concat()
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
