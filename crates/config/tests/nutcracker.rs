@@ -280,6 +280,8 @@ const DIFFERENCES: &[(&str, bool, &str)] = &[
         "YAML asks for a space before a comment, nutcracker's parser does not",
     ),
     ("timeout: 1\n\t\n  backlog: 5", true, "a tab on an otherwise blank line is nothing"),
+    ("timeout: 1\n\t# comment\n  backlog: 5", true, "nor is one before a comment"),
+    ("redis: true\n  redis_auth: 'a\nb'", false, "YAML asks the second line of a quoted text to be indented"),
 ];
 
 #[test]
