@@ -1,1 +1,25 @@
-//! (being written)
+//! The control plane: one thread with an async runtime. It starts the workers, hands them snapshots, reads
+//! their counters, writes the log and the stats port, judges servers, and ends it all.
+//!
+//! ```text
+//!  signals ─┐                                  ┌─> workers (mailboxes: topology, addresses, stop)
+//!  notices ─┼─> plane: one loop, one decision ─┼─> log
+//!  probes  ─┤            at a time             └─> stats port
+//!  events  ─┘
+//! ```
+//! It never touches a data socket.
+
+mod admin;
+mod capacity;
+mod discovery;
+mod event_log;
+mod health;
+pub mod log;
+mod plane;
+mod probe;
+mod signal;
+mod start;
+
+pub use capacity::Capacity;
+pub use log::{Level, Log};
+pub use start::{Options, StartError, run};

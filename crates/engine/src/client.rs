@@ -40,6 +40,8 @@ pub struct Client {
     pub outbox: Outbox,
     /// Its number, as CLIENT ID tells it.
     pub number: u64,
+    /// Its address; none on a unix socket.
+    pub peer: stats::Peer,
     /// What it said of itself; most say nothing.
     pub about: Option<Box<About>>,
 }
@@ -78,7 +80,7 @@ pub enum Scan {
 
 impl Client {
     /// A client that just connected.
-    pub fn new(pool: u32, scan: Scan, number: u64, authenticated: bool) -> Client {
+    pub fn new(pool: u32, peer: stats::Peer, scan: Scan, number: u64, authenticated: bool) -> Client {
         Client {
             pool,
             head: NONE,
@@ -94,6 +96,7 @@ impl Client {
             rest: Vec::new(),
             outbox: Outbox::default(),
             number,
+            peer,
             about: None,
         }
     }

@@ -112,15 +112,15 @@ impl Core {
         self.replies.outputs.pop_front()
     }
 
-    /// A client has connected to `pool`.
-    pub fn open_client(&mut self, pool: u32) -> ClientId {
+    /// A client at `peer` has connected to `pool`.
+    pub fn open_client(&mut self, pool: u32, peer: stats::Peer) -> ClientId {
         let view = &self.topology.pools[pool as usize];
         let scan = match view.protocol {
             Protocol::Redis => Scan::Resp(Default::default()),
             Protocol::Memcache => Scan::Memcache(Default::default()),
         };
         let number = self.process.next_client.fetch_add(1, Ordering::Relaxed);
-        let client = Client::new(pool, scan, number, view.redis_auth.is_none());
+        let client = Client::new(pool, peer, scan, number, view.redis_auth.is_none());
         self.count_pool(pool, PoolMetric::ClientConnections).add(1);
         self.shard.worker(WorkerMetric::CurrConnections).add(1);
         self.shard.worker(WorkerMetric::TotalConnections).add(1);

@@ -203,7 +203,7 @@ impl Merge {
     }
 
     fn write_values(&self, partial: bool, out: &mut Vec<u8>) -> Option<()> {
-        let failed = |part: &&Part| memcache::is_error(&part.reply);
+        let failed = |part: &&Part| !part.reply.ends_with(b"END\r\n");
         let failures = self.parts.iter().filter(failed).count();
         if failures == self.parts.len() || (failures > 0 && !partial) {
             return None;
@@ -217,7 +217,7 @@ impl Merge {
             }
         }
         out.extend_from_slice(b"END\r\n");
-        values.iter_mut().all(|rest| rest.next().is_none()).then_some(())
+        (failures > 0 || values.iter_mut().all(|rest| rest.next().is_none())).then_some(())
     }
 
     fn write_stats(&self, out: &mut Vec<u8>) -> Option<()> {

@@ -110,7 +110,7 @@ impl Core {
         let conn = &mut self.conns[s];
         let start = conn.appended;
         conn.appended = conn.written + conn.outbox.len() as u64;
-        conn.queue.push_back(InFlight { target, start, at_us: now });
+        conn.queue.push_back(InFlight { target, start, at_us: now, fragile: false });
         conn.unsent += 1;
         let bytes = conn.appended - start;
         let (pool, server) = (conn.pool as usize, conn.server as usize);
@@ -126,6 +126,13 @@ impl Core {
         }
         if !self.conns[s].armed {
             self.arm(s, now);
+        }
+    }
+
+    /// Says of the request queued last whether the server may lose its place over it.
+    pub(crate) fn mark_fragile(&mut self, s: u32, fragile: bool) {
+        if let Some(last) = self.conns[s].queue.back_mut() {
+            last.fragile = fragile;
         }
     }
 
@@ -274,6 +281,10 @@ impl Core {
             }
             Target::Handshake(step) => return self.take_handshake(s, step, reply),
         }
+        if entry.fragile && reply.starts_with(b"CLIENT_ERROR") {
+            self.lose_conn(s, Cause::InvalidReply);
+            return None;
+        }
         Some(())
     }
 
@@ -390,6 +401,7 @@ impl Core {
             let part = &bytes[(entry.start - base) as usize..(until - base) as usize];
             self.append(s, |out| out.extend_from_slice(part));
             self.queued(s, entry.target);
+            self.mark_fragile(s, entry.fragile);
         }
     }
 

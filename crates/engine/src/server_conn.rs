@@ -67,6 +67,9 @@ pub struct InFlight {
     pub start: u64,
     /// When it was queued, in microseconds.
     pub at_us: u64,
+    /// Whether a refusal by the server leaves the stream in doubt: a memcached that does not take the line of
+    /// a storage command reads its data as commands.
+    pub fragile: bool,
 }
 
 /// Resumable parser state of the server's protocol.
@@ -155,7 +158,7 @@ mod tests {
     fn requests_leave_as_their_last_byte_does() {
         let mut conn = ServerConn::new(0, 0, 0, Scan::Resp(Default::default()));
         for start in [0, 10, 30] {
-            conn.queue.push_back(InFlight { target: Target::Nobody, start, at_us: 0 });
+            conn.queue.push_back(InFlight { target: Target::Nobody, start, at_us: 0, fragile: false });
             conn.unsent += 1;
         }
         conn.appended = 35;

@@ -198,8 +198,8 @@ impl Worker {
         }
     }
 
-    fn open_client(&mut self, socket: OwnedFd, pool: usize, _peer: Peer) {
-        let id = self.core.open_client(pool as u32);
+    fn open_client(&mut self, socket: OwnedFd, pool: usize, peer: Peer) {
+        let id = self.core.open_client(pool as u32, peer.inet());
         let link = Link::new(
             &self.reactor,
             Transport::Plain(socket),

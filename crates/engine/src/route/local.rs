@@ -227,7 +227,8 @@ impl Core {
         let client = &self.replies.clients[c];
         let empty = About::default();
         let about = client.about.as_deref().unwrap_or(&empty);
-        let mut line = format!("id={} name=", client.number).into_bytes();
+        let address = client.peer.map_or_else(|| "unix".to_string(), |peer| peer.to_string());
+        let mut line = format!("id={} addr={address} name=", client.number).into_bytes();
         line.extend_from_slice(&about.name);
         line.extend_from_slice(format!(" db={} resp=2 user=default lib-name=", self.view(c).redis_db).as_bytes());
         line.extend_from_slice(&about.library);

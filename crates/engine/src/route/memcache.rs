@@ -94,7 +94,11 @@ impl Core {
                 let server = self.place(pool, view.get(request.first_key as usize));
                 let target =
                     if request.noreply { Target::Nobody } else { Target::Request(self.replies.ask(c)) };
-                self.forward_as(c, server, target, |out| encode::forward(request, bytes, args, out));
+                let conn =
+                    self.forward_as(c, server, target, |out| encode::forward(request, bytes, args, out));
+                if let Some(conn) = conn.filter(|_| request.data.is_some()) {
+                    self.mark_fragile(conn, true);
+                }
             }
         }
     }

@@ -41,10 +41,10 @@ impl Core {
                 Found::Partial => break,
                 Found::Invalid(error) => {
                     self.count_client(c, PoolMetric::ProtocolErrors);
-                    let pool = self.replies.clients[c].pool;
+                    let (pool, client) = (self.replies.clients[c].pool, self.replies.clients[c].peer);
                     let text = error.text();
                     let reason = Text::format(format_args!("{}", text.escape_ascii()));
-                    self.process.events.push(Event::ClientProtocolError { pool, client: None, reason });
+                    self.process.events.push(Event::ClientProtocolError { pool, client, reason });
                     self.answer_now(c, |out| {
                         out.extend_from_slice(b"-ERR ");
                         out.extend_from_slice(&text);
@@ -163,22 +163,24 @@ impl Core {
         self.forward_as(c, server, Target::Request(request), |out| out.extend_from_slice(bytes));
     }
 
-    /// Sends what `write` appends to `server`; the reply is for `target`.
+    /// Sends what `write` appends to `server`; the reply is for `target`. Answers the connection, if there is one.
     pub(crate) fn forward_as(
         &mut self,
         c: u32,
         server: Option<u32>,
         target: Target,
         write: impl FnOnce(&mut Vec<u8>),
-    ) {
+    ) -> Option<u32> {
         let pool = self.replies.clients[c].pool;
         let Some(server) = server else {
             let protocol = self.topology.pools[pool as usize].protocol;
-            return self.fail(protocol, target, Cause::Refused.text());
+            self.fail(protocol, target, Cause::Refused.text());
+            return None;
         };
         let conn = self.conn_for(pool, server, c);
         self.append(conn, write);
         self.queued(conn, target);
+        Some(conn)
     }
 
     /// The protocol of a client's pool.

@@ -1,0 +1,3 @@
+//! What the process shows to operators.
+
+pub(crate) mod stats_port;

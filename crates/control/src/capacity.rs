@@ -1,0 +1,61 @@
+//! How many clients the process can take: what the descriptor limit leaves after servers and the rest.
+
+use config::Settings;
+
+/// Descriptors for the log, the reactors, the stats port, and whatever a library opens.
+const RESERVED: u64 = 32;
+
+/// Descriptors per worker beside its connections: reactor, mailbox, spare.
+const PER_WORKER: u64 = 3;
+
+/// How the descriptors are shared out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// The descriptor limit of the process, after raising it.
+    pub max_fds: u64,
+    /// The most connections to servers, of all workers, and the listening sockets.
+    pub server_conns: u64,
+    /// What is left for clients.
+    pub client_conns: u64,
+}
+
+impl Capacity {
+    /// Shares out `max_fds`; an error names the limit that would do.
+    pub fn new(settings: &Settings, workers: u64, max_fds: u64) -> Result<Capacity, u64> {
+        let per_worker: u64 = (settings.pools.iter())
+            .map(|pool| pool.servers.len() as u64 * u64::from(pool.server_connections))
+            .fold(0, u64::saturating_add);
+        let server_conns = per_worker.saturating_mul(workers).saturating_add(settings.pools.len() as u64);
+        let taken = server_conns.saturating_add(RESERVED).saturating_add(workers.saturating_mul(PER_WORKER));
+        match max_fds.checked_sub(taken) {
+            Some(client_conns) if client_conns > 0 => Ok(Capacity { max_fds, server_conns, client_conns }),
+            _ => Err(taken.saturating_add(1)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(servers: usize) -> Settings {
+        let mut text = String::from("a:\n  listen: 127.0.0.1:1\n  servers:\n");
+        (0..servers).for_each(|n| text.push_str(&format!("   - 127.0.0.1:{}:1\n", 1000 + n)));
+        config::load(&text, &config::system_resolver).expect("the settings are fine")
+    }
+
+    #[test]
+    fn clients_get_what_servers_leave() {
+        let capacity = Capacity::new(&settings(16), 1, 1024).unwrap();
+        assert_eq!(capacity.server_conns, 17);
+        assert_eq!(capacity.client_conns, 1024 - 17 - RESERVED - PER_WORKER);
+        assert_eq!(Capacity::new(&settings(16), 2, 1024).unwrap().server_conns, 33);
+    }
+
+    #[test]
+    fn too_few_descriptors_say_how_many_would_do() {
+        let needed = Capacity::new(&settings(100), 2, 64).unwrap_err();
+        assert!(Capacity::new(&settings(100), 2, needed).is_ok());
+        assert!(Capacity::new(&settings(100), 2, needed - 1).is_err());
+    }
+}

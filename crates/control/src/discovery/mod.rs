@@ -1,0 +1,3 @@
+//! Where servers are: one file per source.
+
+pub(crate) mod dns;

@@ -1,0 +1,361 @@
+//! The control plane's one loop.
+
+use crate::admin::stats_port::StatsPort;
+use crate::capacity::Capacity;
+use crate::discovery::dns;
+use crate::event_log::EventLog;
+use crate::health::{Health, Rules};
+use crate::line;
+use crate::log::Log;
+use crate::probe;
+use crate::signal::{Asked, Signals};
+use crate::start::Options;
+use config::Settings;
+use engine::topology::Topology;
+use engine::{Process, error::Cause};
+use reactor::net::SockAddr;
+use stats::{EventRing, Layout, PoolLayout, PoolMetric, ProcessInfo, Registry, ServerMetric, Shard};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use worker::{Gate, Handle, Listener, Message, Notice, Setup, Worker};
+
+/// Requests in flight are answered within this once the process is told to stop.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often events are looked for and ejected servers considered.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Events that may wait for the log.
+const EVENTS: usize = 4096;
+
+/// Bytes of twemproxy's mbuf to bytes read at once.
+const READ_PER_MBUF: usize = 4;
+
+/// The sockets of a start.
+pub(crate) struct Bound {
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) stats: StatsPort,
+}
+
+/// The control plane's state.
+pub(crate) struct Plane {
+    settings: Rc<Settings>,
+    log: Arc<Log>,
+    registry: Arc<Registry>,
+    /// The control plane's own counters: a shard of its own, so that every counter has one writer.
+    shard: Arc<Shard>,
+    events: Arc<EventRing>,
+    event_log: EventLog,
+    health: Vec<Vec<Health>>,
+    workers: Vec<Handle>,
+    threads: Vec<JoinHandle<()>>,
+    /// Workers that have not ended.
+    running: usize,
+    notices: UnboundedReceiver<Notice>,
+    probes: (UnboundedSender<Probed>, UnboundedReceiver<Probed>),
+    info: Rc<Info>,
+    stats: Option<StatsPort>,
+}
+
+/// What the stats port says beside the counters.
+struct Info {
+    version: &'static str,
+    host: String,
+    started: Instant,
+    listening: u64,
+    gate: Arc<Gate>,
+    capacity: Capacity,
+}
+
+struct Probed {
+    pool: usize,
+    server: usize,
+    answered: bool,
+}
+
+impl Plane {
+    /// Starts the workers.
+    pub(crate) fn start(options: Options, capacity: Capacity, bound: Bound) -> io::Result<Plane> {
+        let Options { settings, process: asked, workers: count, version, log } = options;
+        let layout = Layout { pools: settings.pools.iter().map(pool_layout).collect() };
+        let registry = Arc::new(Registry::new(layout, count + 1));
+        let events = Arc::new(EventRing::new(EVENTS));
+        let pool_max = settings.pools.iter().map(|pool| u64::from(pool.client_connections));
+        let gate = Arc::new(Gate::new(count, capacity.client_conns, pool_max));
+        let process = Arc::new(Process {
+            version,
+            started_us: 0,
+            pid: std::process::id(),
+            next_client: AtomicU64::new(1),
+            registry: registry.clone(),
+            events: events.clone(),
+        });
+        let (notify, notices) = unbounded_channel();
+        let handles: Vec<Handle> = (0..count).map(|_| Handle::new()).collect::<io::Result<_>>()?;
+        let started = Instant::now();
+        let topology = Arc::new(Topology::new(&settings, |_, _| true));
+        let mut threads = Vec::new();
+        for index in 0..count {
+            let notify = notify.clone();
+            let worker = Worker::new(Setup {
+                index,
+                topology: topology.clone(),
+                shard: registry.shards()[index].clone(),
+                process: process.clone(),
+                listeners: bound.listeners.clone(),
+                gate: gate.clone(),
+                workers: handles.clone(),
+                // The plane outlives its workers but for the very end, when nobody need be told.
+                notify: Arc::new(move |notice| _ = notify.send(notice)),
+                read_bytes: asked.mbuf_size as usize * READ_PER_MBUF,
+                epoch: started,
+                seed: seed(index),
+            })?;
+            threads.push(spawn(index, worker, log.clone())?);
+            if settings.pools.iter().any(|pool| pool.preconnect) {
+                handles[index].send(Message::Preconnect);
+            }
+        }
+        Ok(Plane {
+            health: settings.pools.iter().map(|pool| vec![Health::In(0); pool.servers.len()]).collect(),
+            shard: registry.shards()[count].clone(),
+            info: Rc::new(Info {
+                version,
+                host: reactor::host_name(),
+                started,
+                listening: settings.pools.len() as u64,
+                gate,
+                capacity,
+            }),
+            settings: Rc::new(settings),
+            log,
+            registry,
+            events,
+            event_log: EventLog::default(),
+            workers: handles,
+            threads,
+            running: count,
+            notices,
+            probes: unbounded_channel(),
+            stats: Some(bound.stats),
+        })
+    }
+
+    /// Runs until all workers have ended.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let local = tokio::task::LocalSet::new();
+        let outcome = local.block_on(&runtime, self.turn());
+        // Resolvers may hang in the system's library; nothing waits for them.
+        runtime.shutdown_background();
+        for thread in self.threads.drain(..).filter(JoinHandle::is_finished) {
+            // A worker's panic was logged by its own thread.
+            _ = thread.join();
+        }
+        outcome
+    }
+
+    async fn turn(&mut self) -> io::Result<()> {
+        let mut signals = Signals::new()?;
+        self.serve_stats();
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        let mut stop_at: Option<tokio::time::Instant> = None;
+        while self.running > 0 {
+            let overdue = async {
+                match stop_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                asked = signals.next() => {
+                    if self.obey(asked) && stop_at.replace(tokio::time::Instant::now() + STOP_WITHIN * 2).is_some() {
+                        line!(self.log, Always, "told to stop twice: not waiting any longer");
+                        break;
+                    }
+                }
+                Some(notice) = self.notices.recv() => self.take(notice),
+                Some(probed) = self.probes.1.recv() => self.take_probe(&probed),
+                _ = look.tick() => self.look(),
+                () = overdue => {
+                    line!(self.log, Error, "{} workers did not stop in time", self.running);
+                    break;
+                }
+            }
+        }
+        self.look();
+        line!(self.log, Always, "done");
+        Ok(())
+    }
+
+    /// Does what a signal asks for; answers whether that is to stop.
+    fn obey(&mut self, asked: Asked) -> bool {
+        match asked {
+            Asked::ReopenLog => {
+                line!(self.log, Always, "signal 1 (SIGHUP) received, reopening log file");
+                self.log.reopen();
+            }
+            Asked::MoreLog => {
+                let level = self.log.raise();
+                line!(self.log, Always, "signal 21 (SIGTTIN) received, up log level to {level}");
+            }
+            Asked::LessLog => {
+                let level = self.log.lower();
+                line!(self.log, Always, "signal 22 (SIGTTOU) received, down log level to {level}");
+            }
+            Asked::Nothing(name) => line!(self.log, Always, "{name} received"),
+            Asked::Stop(name) => {
+                line!(self.log, Always, "{name} received, stopping: requests in flight are answered");
+                for worker in &self.workers {
+                    worker.send(Message::Stop(STOP_WITHIN));
+                }
+                return true;
+            }
+        }
+        false
+    }
+
+    fn take(&mut self, notice: Notice) {
+        match notice {
+            Notice::Resolve { worker, conn, host, port } => {
+                let handle = self.workers[worker].clone();
+                tokio::task::spawn_local(async move {
+                    let address = dns::resolve(&host, port).await.map(SockAddr::Inet);
+                    handle.send(Message::Resolved { conn, address });
+                });
+            }
+            Notice::ServerFailed { pool, server, cause } => self.server_failed(pool as usize, server as usize, cause),
+            Notice::ServerAnswered { pool, server } => self.health[pool as usize][server as usize].answered(),
+            Notice::Ended { worker } => {
+                line!(self.log, Info, "worker {worker} ended");
+                self.running -= 1;
+            }
+        }
+    }
+
+    // ---- health
+
+    fn rules(&self, pool: usize) -> Rules {
+        let pool = &self.settings.pools[pool];
+        Rules {
+            failure_limit: pool.server_failure_limit,
+            retry_after: Duration::from_millis(pool.server_retry_timeout.0),
+        }
+    }
+
+    fn server_failed(&mut self, pool: usize, server: usize, cause: Cause) {
+        let rules = self.rules(pool);
+        if !self.settings.pools[pool].auto_eject_hosts {
+            return;
+        }
+        if !self.health[pool][server].failed(rules, Instant::now()) {
+            return;
+        }
+        let unix_us = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
+        self.shard.pool(pool, PoolMetric::ServerEjects).add(1);
+        self.shard.server(pool, server, ServerMetric::ServerEjectedAt).set(unix_us);
+        line!(
+            self.log,
+            Warning,
+            "pool '{}': server '{}' is ejected after {} failures ({}), next try in {} ms",
+            self.settings.pools[pool].name,
+            self.settings.pools[pool].servers[server].name,
+            rules.failure_limit.max(1),
+            cause.text(),
+            rules.retry_after.as_millis()
+        );
+        self.publish();
+    }
+
+    fn take_probe(&mut self, probed: &Probed) {
+        let rules = self.rules(probed.pool);
+        let pool = &self.settings.pools[probed.pool];
+        let name = &pool.servers[probed.server].name;
+        if self.health[probed.pool][probed.server].probed(probed.answered, rules, Instant::now()) {
+            line!(self.log, Warning, "pool '{}': server '{name}' answers again and is back in", pool.name);
+            self.publish();
+        } else {
+            line!(self.log, Info, "pool '{}': server '{name}' does not answer yet", pool.name);
+        }
+    }
+
+    fn publish(&self) {
+        let topology = Topology::new(&self.settings, |pool, server| self.health[pool][server].is_in());
+        let topology = Arc::new(topology);
+        for worker in &self.workers {
+            worker.send(Message::Topology(topology.clone()));
+        }
+    }
+
+    /// The regular look: events to the log, probes to the ejected.
+    fn look(&mut self) {
+        let now = Instant::now();
+        self.event_log.drain(&self.events, self.registry.layout(), &self.log, now);
+        for (pool, servers) in self.health.iter_mut().enumerate() {
+            for (server, health) in servers.iter_mut().enumerate() {
+                if health.probe_due(now) {
+                    let (settings, done) = (self.settings.clone(), self.probes.0.clone());
+                    tokio::task::spawn_local(async move {
+                        let answered = probe::probe(&settings.pools[pool], server).await;
+                        // Nobody listens only when the process is ending.
+                        _ = done.send(Probed { pool, server, answered });
+                    });
+                }
+            }
+        }
+    }
+
+    // ---- stats
+
+    fn serve_stats(&mut self) {
+        let Some(port) = self.stats.take() else { return };
+        let (registry, info, log) = (self.registry.clone(), self.info.clone(), self.log.clone());
+        tokio::task::spawn_local(async move {
+            let text = move || stats::json(&registry.snapshot(), &info.process(&registry));
+            if let Err(error) = port.serve(text).await {
+                line!(log, Error, "the stats port ended: {error}");
+            }
+        });
+    }
+}
+
+impl Info {
+    fn process(&self, registry: &Registry) -> ProcessInfo {
+        let snapshot = registry.snapshot();
+        ProcessInfo {
+            source: self.host.clone(),
+            version: self.version.to_string(),
+            uptime: self.started.elapsed().as_secs(),
+            timestamp: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            total_connections: snapshot.worker(stats::WorkerMetric::TotalConnections) + self.listening,
+            curr_connections: snapshot.worker(stats::WorkerMetric::CurrConnections) + self.listening,
+            max_clients: self.gate.max(),
+            extra: vec![("max_fds", self.capacity.max_fds)],
+        }
+    }
+}
+
+fn pool_layout(pool: &config::Pool) -> PoolLayout {
+    PoolLayout {
+        name: pool.name.clone(),
+        servers: pool.servers.iter().map(|server| server.name.clone()).collect(),
+    }
+}
+
+fn spawn(index: usize, worker: Worker, log: Arc<Log>) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        if let Err(error) = worker.run() {
+            line!(log, Error, "worker {index} ended: {error}");
+        }
+    })
+}
+
+fn seed(index: usize) -> u64 {
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+    nanos ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
