@@ -1,2 +1,37 @@
-//! (being written)
-fn main() {}
+//! The project's scripts: `cargo xtask <task>`.
+
+mod r#gen;
+
+use std::process::ExitCode;
+
+/// One script.
+struct Task {
+    name: &'static str,
+    help: &'static str,
+    /// Gets the arguments after the task's name.
+    run: fn(&[String]) -> anyhow::Result<()>,
+}
+
+const TASKS: &[Task] = &[Task {
+    name: "gen",
+    help: "write what is generated from data; `--check` only says what is out of date",
+    run: r#gen::run,
+}];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let asked = args.split_first();
+    let found = asked.and_then(|(name, rest)| Some((TASKS.iter().find(|task| task.name == name)?, rest)));
+    let Some((task, rest)) = found else {
+        eprintln!("usage: cargo xtask <task>");
+        TASKS.iter().for_each(|task| eprintln!("  {:8} {}", task.name, task.help));
+        return ExitCode::FAILURE;
+    };
+    match (task.run)(rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}: {error:#}", task.name);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! COMMAND's answers, in RESP2 and in the shapes of redis 7, about the commands the proxy serves. What is not
+//! served is not listed, so that clients that ask first do not try it.
+
+use wire::args::{ArgView, Args};
+use wire::resp::encode::{array_header as array, bulk, error, integer as int, null_array, simple};
+
+use super::flags::{Acl, Flags, KeyFlags};
+use super::keys::{Begin, Find, KeySpec};
+use super::{Command, CommandReply, Route, by_name, glob, listing, lookup};
+
+/// Appends the whole reply to a COMMAND request that [`find`](super::find) took; `args` is all of it. A reply has
+/// at most a few megabytes: a request may not name more commands than there are.
+pub fn write(reply: CommandReply, args: ArgView<'_>, out: &mut Vec<u8>) {
+    match reply {
+        CommandReply::All => all(out),
+        CommandReply::Count => int(served().count() as i64, out),
+        CommandReply::List => list(args, out),
+        CommandReply::Info | CommandReply::Docs if args.len() > 2 + Command::table().len() => {
+            error(b"ERR more names than there are commands", out);
+        }
+        CommandReply::Info if args.len() == 2 => all(out),
+        CommandReply::Info => {
+            array(args.len().saturating_sub(2), out);
+            for name in args.iter().skip(2) {
+                match by_name(name).filter(|command| command.served()) {
+                    Some(command) => info(command, out),
+                    None => null_array(false, out),
+                }
+            }
+        }
+        CommandReply::Docs => {
+            let named: Vec<&Command> = match args.len() {
+                2 => served().collect(),
+                _ => args.iter().skip(2).filter_map(by_name).filter(|command| command.served()).collect(),
+            };
+            array(named.len() * 2, out);
+            named.into_iter().for_each(|command| docs(command, out));
+        }
+        CommandReply::GetKeys => get_keys(args, false, out),
+        CommandReply::GetKeysAndFlags => get_keys(args, true, out),
+    }
+}
+
+/// Appends the reply to `X HELP`: what of the container is served. `command` is the row of the HELP itself.
+pub fn help(command: &Command, out: &mut Vec<u8>) {
+    let container = command.name.split(' ').next().unwrap_or(command.name);
+    let mut lines = vec![format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")];
+    if container == "COMMAND" {
+        lines.push("(no subcommand)".to_owned());
+        lines.push("    Return details about all commands that cashew serves.".to_owned());
+    }
+    let parts = by_name(container.as_bytes()).map_or(&[][..], Command::subcommands);
+    let words = parts.iter().filter(|part| part.served()).filter_map(|part| part.name.split(' ').nth(1));
+    lines.extend(words.filter(|word| *word != "HELP").map(str::to_owned));
+    lines.extend(["HELP".to_owned(), "    Prints this help.".to_owned()]);
+    array(lines.len(), out);
+    lines.iter().for_each(|line| simple(line.as_bytes(), out));
+}
+
+fn served() -> impl Iterator<Item = &'static Command> {
+    Command::top_level().filter(|command| command.served())
+}
+
+fn all(out: &mut Vec<u8>) {
+    array(served().count(), out);
+    served().for_each(|command| info(command, out));
+}
+
+/// COMMAND INFO's ten elements.
+fn info(command: &Command, out: &mut Vec<u8>) {
+    array(10, out);
+    bulk(command.full_name().as_bytes(), out);
+    int(command.arity.into(), out);
+    words(command.flags.words(), "", out);
+    [command.first, command.last, command.step].iter().for_each(|number| int((*number).into(), out));
+    words(command.acl.words(), "@", out);
+    array(command.tips.len(), out);
+    command.tips.iter().for_each(|tip| bulk(tip.as_bytes(), out));
+    array(command.specs.len(), out);
+    command.specs.iter().for_each(|spec| key_spec(spec, out));
+    let parts = || command.subcommands().iter().filter(|part| part.served());
+    array(parts().count(), out);
+    parts().for_each(|part| info(part, out));
+}
+
+fn words(words: impl Iterator<Item = &'static str>, prefix: &str, out: &mut Vec<u8>) {
+    let words: Vec<&str> = words.collect();
+    array(words.len(), out);
+    words.iter().for_each(|word| simple([prefix, word].concat().as_bytes(), out));
+}
+
+/// A key specification; maps are arrays in RESP2.
+fn key_spec(spec: &KeySpec, out: &mut Vec<u8>) {
+    array(6, out);
+    bulk(b"flags", out);
+    words(spec.flags.words(), "", out);
+    bulk(b"begin_search", out);
+    match spec.begin {
+        Begin::Index(index) => typed("index", &[("index", index.into())], out),
+        Begin::Keyword(word, from) => {
+            head("keyword", 2, out);
+            bulk(b"keyword", out);
+            bulk(word.as_bytes(), out);
+            field("startfrom", from.into(), out);
+        }
+        Begin::Unknown => typed("unknown", &[], out),
+    }
+    bulk(b"find_keys", out);
+    match spec.find {
+        Find::Range { last, step, limit } => {
+            typed(
+                "range",
+                &[("lastkey", last.into()), ("keystep", step.into()), ("limit", limit.into())],
+                out,
+            );
+        }
+        Find::Keynum { number, first, step } => {
+            let fields = [("keynumidx", number.into()), ("firstkey", first.into()), ("keystep", step.into())];
+            typed("keynum", &fields, out);
+        }
+        Find::Unknown => typed("unknown", &[], out),
+    }
+}
+
+fn typed(kind: &str, fields: &[(&str, i64)], out: &mut Vec<u8>) {
+    head(kind, fields.len(), out);
+    fields.iter().for_each(|(name, value)| field(name, *value, out));
+}
+
+fn head(kind: &str, fields: usize, out: &mut Vec<u8>) {
+    array(4, out);
+    bulk(b"type", out);
+    bulk(kind.as_bytes(), out);
+    bulk(b"spec", out);
+    array(fields * 2, out);
+}
+
+fn field(name: &str, value: i64, out: &mut Vec<u8>) {
+    bulk(name.as_bytes(), out);
+    int(value, out);
+}
+
+/// COMMAND DOCS: name and map.
+fn docs(command: &Command, out: &mut Vec<u8>) {
+    let about = &command.about;
+    let mut fields = vec![("summary", summary(command)), ("since", about.since), ("group", about.group)];
+    fields.extend([("module", about.module), ("deprecated_since", about.deprecated_since)]);
+    fields.push(("replaced_by", about.replaced_by));
+    fields.retain(|(_, value)| !value.is_empty());
+    let deprecated = !about.deprecated_since.is_empty();
+    let parts: Vec<&Command> = command.subcommands().iter().filter(|part| part.served()).collect();
+
+    bulk(command.full_name().as_bytes(), out);
+    array(2 * (fields.len() + 1 + usize::from(deprecated) + usize::from(!parts.is_empty())), out);
+    for (name, value) in fields {
+        bulk(name.as_bytes(), out);
+        bulk(value.as_bytes(), out);
+    }
+    field("arity", command.arity.into(), out);
+    if deprecated {
+        bulk(b"doc_flags", out);
+        words(std::iter::once("deprecated"), "", out);
+    }
+    if !parts.is_empty() {
+        bulk(b"subcommands", out);
+        array(parts.len() * 2, out);
+        parts.into_iter().for_each(|part| docs(part, out));
+    }
+}
+
+/// One line on what the proxy does with the command. What the command is for, redis' own documentation says.
+fn summary(command: &Command) -> &'static str {
+    match command.route {
+        _ if !command.subcommands().is_empty() => "A container for subcommands",
+        Route::ByKey => "Sent to the server of its key or keys",
+        Route::Split(_) => "Split over the servers of its keys",
+        Route::Fanout(_) => "Sent to all servers",
+        Route::Local(_) => "Answered by cashew",
+        Route::NotYet(_) | Route::Refused(_) => "Not served",
+    }
+}
+
+/// COMMAND LIST [FILTERBY MODULE name|ACLCAT category|PATTERN pattern].
+fn list(args: ArgView<'_>, out: &mut Vec<u8>) {
+    let is = |index: usize, word: &str| args.get(index).eq_ignore_ascii_case(word.as_bytes());
+    let value = args.get(4);
+    let keep: Box<dyn Fn(&Command) -> bool> = match args.len() {
+        2 => Box::new(|_| true),
+        5 if is(2, "FILTERBY") && is(3, "MODULE") => {
+            Box::new(|command| !value.is_empty() && command.about.module.as_bytes() == value)
+        }
+        5 if is(2, "FILTERBY") && is(3, "ACLCAT") => match Acl::parse(value) {
+            Some(category) => Box::new(move |command| command.acl.has(category)),
+            None => Box::new(|_| false),
+        },
+        5 if is(2, "FILTERBY") && is(3, "PATTERN") => {
+            Box::new(|command| glob::matches(value, command.full_name().as_bytes()))
+        }
+        _ => return error(b"ERR syntax error", out),
+    };
+    let kept: Vec<&Command> =
+        Command::table().iter().filter(|command| command.served() && keep(command)).collect();
+    array(kept.len(), out);
+    kept.iter().for_each(|command| bulk(command.full_name().as_bytes(), out));
+}
+
+/// COMMAND GETKEYS and GETKEYSANDFLAGS, of any command of the table, served or not.
+fn get_keys(args: ArgView<'_>, with_flags: bool, out: &mut Vec<u8>) {
+    let mut inner = Args::default();
+    (2..args.len())
+        .filter_map(|index| args.span(index))
+        .for_each(|span| inner.push(span.start as usize, span.end as usize));
+    let inner = inner.view(args.bytes());
+    let Ok(command) = lookup::any_arity(inner) else {
+        return error(b"ERR Invalid command specified", out);
+    };
+    if !listing::has_keys(command) {
+        return error(b"ERR The command has no key arguments", out);
+    }
+    if !command.takes(inner.len()) {
+        return error(b"ERR Invalid number of arguments specified for command", out);
+    }
+    let listed = listing::keys(command, inner);
+    let listed = match listed {
+        Some(listed) if !listed.is_empty() => listed,
+        _ if command.flags.has(Flags::NO_MANDATORY_KEYS) => Vec::new(),
+        _ => return error(b"ERR Invalid arguments specified for command", out),
+    };
+    array(listed.len(), out);
+    for (index, flags) in listed {
+        if with_flags {
+            array(2, out);
+        }
+        bulk(inner.get(index), out);
+        if with_flags {
+            words(flags.without(KeyFlags::INCOMPLETE).words(), "", out);
+        }
+    }
+}
