@@ -16,6 +16,7 @@ use engine::{Process, error::Cause};
 use reactor::net::SockAddr;
 use stats::{EventRing, Layout, PoolLayout, PoolMetric, ProcessInfo, Registry, ServerMetric, Shard};
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -154,7 +155,7 @@ impl Plane {
         // Resolvers may hang in the system's library; nothing waits for them.
         runtime.shutdown_background();
         for thread in self.threads.drain(..).filter(JoinHandle::is_finished) {
-            // A worker's panic was logged by its own thread.
+            // A worker that fails ends the process, so this one ended well.
             _ = thread.join();
         }
         outcome
@@ -349,9 +350,16 @@ fn pool_layout(pool: &config::Pool) -> PoolLayout {
 
 fn spawn(index: usize, worker: Worker, log: Arc<Log>) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-        if let Err(error) = worker.run() {
-            line!(log, Error, "worker {index} ended: {error}");
-        }
+        // A worker is not to panic. If one does, its clients' state is lost: better the whole process ends, and
+        // is started again by whoever watches it, than that it lives on with a part of it dead.
+        let reason = match std::panic::catch_unwind(AssertUnwindSafe(|| worker.run())) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it panicked; the message is on stderr".to_string(),
+        };
+        line!(log, Always, "worker {index} failed, the process ends: {reason}");
+        log.flush();
+        std::process::exit(1);
     })
 }
 

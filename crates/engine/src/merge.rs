@@ -12,6 +12,8 @@ pub struct Merge {
     pub pool: u32,
     /// The client's request.
     pub request: u32,
+    /// When it was split, in microseconds.
+    pub at_us: u64,
     /// How the reply is made.
     pub how: How,
     /// Parts without a reply yet.
@@ -86,7 +88,8 @@ impl Keys {
 
 impl Merge {
     /// Makes a used merge as new, its lists keeping their room.
-    pub fn reset(&mut self, pool: u32, request: u32, how: How) {
+    pub fn reset(&mut self, pool: u32, request: u32, at_us: u64, how: How) {
+        self.at_us = at_us;
         self.pool = pool;
         self.request = request;
         self.how = how;

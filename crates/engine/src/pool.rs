@@ -257,6 +257,8 @@ impl Core {
         conn.expired -= usize::from(late);
         let (pool, server) = (conn.pool as usize, conn.server as usize);
         self.leave_queue(s, &entry);
+        let waited = self.now.mono_us.saturating_sub(entry.at_us);
+        self.shard.server_shard(pool, server).latency.record(waited);
         let state = &mut self.pools[pool].servers[server];
         if state.failing && !late {
             state.failing = false;
@@ -266,6 +268,7 @@ impl Core {
             Target::Nobody if late => self.shard.server(pool, server, ServerMetric::LateReplies).add(1),
             Target::Nobody => {}
             Target::Request(request) => {
+                self.shard.pool_shard(pool).latency.record(waited);
                 self.shard.server(pool, server, ServerMetric::Responses).add(1);
                 self.shard.server(pool, server, ServerMetric::ResponseBytes).add(reply.len() as u64);
                 self.replies.answer(request, |out| out.extend_from_slice(reply));
@@ -333,6 +336,8 @@ impl Core {
         let Some(done) = self.merges.remove(merge) else { return };
         let view = &self.topology.pools[done.pool as usize];
         let name = |server: u32| view.servers[server as usize].name.as_str();
+        let waited = self.now.mono_us.saturating_sub(done.at_us);
+        self.shard.pool_shard(done.pool as usize).latency.record(waited);
         self.replies.answer(done.request, |out| done.write(view.protocol, name, out));
         self.spare_merge(done);
     }

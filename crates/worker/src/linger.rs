@@ -11,8 +11,9 @@ const LINGER: Duration = Duration::from_secs(2);
 /// So many bytes are read and dropped per look.
 const CHUNK: usize = 64 << 10;
 
-/// So many sockets may linger at once; beyond it the oldest goes.
-const LINGERING_MAX: usize = 256;
+/// So many sockets may linger at once; beyond it the oldest goes. They are not counted as clients, so they
+/// must fit the descriptors that are reserved.
+const LINGERING_MAX: usize = 16;
 
 /// Sockets on their way out.
 #[derive(Debug, Default)]

@@ -28,8 +28,8 @@ pub struct Listener {
 pub(crate) enum Accepted {
     /// A client for this worker.
     Here(OwnedFd, usize, Peer),
-    /// One too many; it was told and closed.
-    Refused(usize, Peer, u64),
+    /// One too many; it was told and is to be closed.
+    Refused(OwnedFd, usize, Peer, u64),
     /// The system is out of descriptors or memory.
     Exhausted(usize, std::io::Error),
 }
@@ -68,7 +68,7 @@ impl Acceptor {
             Err(limit) => {
                 // The client may be gone already; there is nobody else to tell.
                 _ = net::send(&socket, listener.refusal.as_bytes());
-                return found(Accepted::Refused(listener.pool, peer, limit));
+                return found(Accepted::Refused(socket, listener.pool, peer, limit));
             }
         };
         if peer.inet().is_some() {

@@ -184,7 +184,8 @@ impl Worker {
         for found in accepted {
             match found {
                 Accepted::Here(socket, pool, peer) => self.open_client(socket, pool, peer),
-                Accepted::Refused(pool, peer, limit) => {
+                Accepted::Refused(socket, pool, peer, limit) => {
+                    self.lingering.add(Transport::Plain(socket), Instant::now());
                     self.shard.pool(pool, PoolMetric::ClientRefused).add(1);
                     let event = stats::Event::ClientRefused { pool: pool as u32, client: peer.inet(), limit };
                     self.process.events.push(event);
