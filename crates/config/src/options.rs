@@ -95,7 +95,7 @@ pub const POOL: &[Row] = &[
     row("auto_eject_hosts", Bool, "", "false", Twemproxy,
         "Take a failing server out for `server_retry_timeout` and spread its keys over the others. For caches; never for a store of record."),
     row("server_connections", Number { min: 1, max: NUMBER_MAX }, "connections", "1", Twemproxy,
-        "The most connections to one server. With more than one, pipelined requests of one client may overtake each other."),
+        "The connections that each worker thread keeps to a server. All requests of one client to a server use the same one, so they keep their order."),
     row("server_retry_timeout", Number { min: 0, max: NUMBER_MAX }, "milliseconds", "30000", Twemproxy,
         "How long an ejected server stays out."),
     row("server_failure_limit", Number { min: 0, max: NUMBER_MAX }, "failures", "2", Twemproxy,

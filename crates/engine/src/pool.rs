@@ -248,10 +248,11 @@ impl Core {
     fn take_reply(&mut self, s: u32, reply: &[u8]) -> Option<()> {
         let conn = &mut self.conns[s];
         // A server may refuse a request before its last byte is out, but not before its first.
-        let Some(entry) = conn.queue.pop_front_if(|entry| entry.start < conn.written) else {
+        let Some(entry) = conn.queue.front().copied().filter(|entry| entry.start < conn.written) else {
             self.lose_conn(s, Cause::InvalidReply);
             return None;
         };
+        conn.queue.pop_front();
         conn.replies += 1;
         let late = conn.expired > 0;
         conn.expired -= usize::from(late);
