@@ -106,6 +106,8 @@ pub const POOL: &[Row] = &[
         "The largest reply. A server that announces a larger one is treated as broken."),
     row("client_max_pipeline", Number { min: 1, max: 1_000_000 }, "requests", "4096", Cashew,
         "How many requests of one client may be unanswered before reading from it pauses."),
+    row("client_request_limit", Size { min: 4 << 10, max: SIZE_MAX }, "bytes", "16mb", Cashew,
+        "How many bytes of one client's requests may be unanswered before reading from it pauses. One larger request still passes."),
     row("client_output_limit", Size { min: 4 << 10, max: SIZE_MAX }, "bytes", "1mb", Cashew,
         "How many bytes of replies one client may leave unread before reading from it pauses."),
 ];

@@ -67,6 +67,8 @@ pub struct Pool {
     pub max_reply_size: Bytes,
     /// Unanswered requests of one client at which reading from it pauses, at least 1.
     pub client_max_pipeline: u32,
+    /// Bytes of unanswered requests of one client at which reading from it pauses.
+    pub client_request_limit: Bytes,
     /// Unread bytes of replies at which reading from that client pauses.
     pub client_output_limit: Bytes,
 }

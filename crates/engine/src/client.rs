@@ -20,6 +20,8 @@ pub struct Client {
     pub tail: u32,
     /// Requests between head and tail.
     pub queued: u32,
+    /// Their bytes.
+    pub asked: u64,
     /// What it may still send, and what becomes of it.
     pub reading: Reading,
     /// Whether the worker has been asked not to read.
@@ -86,6 +88,7 @@ impl Client {
             head: NONE,
             tail: NONE,
             queued: 0,
+            asked: 0,
             reading: Reading::Open,
             paused: false,
             dirty: false,

@@ -240,7 +240,9 @@ impl Core {
     pub(crate) fn must_pause(&mut self, c: u32) -> bool {
         let client = &mut self.replies.clients[c];
         let view = &self.topology.pools[client.pool as usize];
-        let full = client.queued >= view.client_max_pipeline || client.held() >= view.client_output_limit;
+        let full = client.queued >= view.client_max_pipeline
+            || client.asked >= view.client_request_limit
+            || client.held() >= view.client_output_limit;
         if full && !client.paused {
             client.paused = true;
             let id = self.replies.clients.id(c);
@@ -255,6 +257,7 @@ impl Core {
         let client = &mut self.replies.clients[c];
         let view = &self.topology.pools[client.pool as usize];
         let roomy = client.queued <= view.client_max_pipeline / 2
+            && client.asked <= view.client_request_limit / 2
             && client.held() <= view.client_output_limit / 2;
         if !client.paused || !roomy {
             return;

@@ -24,6 +24,10 @@ pub const CLIENT_NAME_BYTES: usize = 1 << 10;
 /// So much of a key or of a server's text is quoted in an error reply or an event.
 pub const QUOTED_BYTES: usize = 128;
 
+/// So many bytes may wait to be written to one server connection; a request beyond it fails at once. It is
+/// there for servers that hang: a healthy one takes megabytes within milliseconds.
+pub const SERVER_QUEUE_BYTES: usize = 256 << 20;
+
 /// Connections to one server that timed out and wait for late replies; beyond it the oldest is closed.
 pub const RETIRED_PER_SERVER: usize = 2;
 

@@ -3,7 +3,7 @@
 use crate::core::Core;
 use crate::error::Cause;
 use crate::id::ConnId;
-use crate::limits::RETIRED_PER_SERVER;
+use crate::limits::{RETIRED_PER_SERVER, SERVER_QUEUE_BYTES};
 use crate::merge::write_cause;
 use crate::output::Output;
 use crate::request::{Step, Target};
@@ -64,6 +64,11 @@ impl Core {
         let slot = lane % state.conns.len() as u32;
         let conn = state.conns[slot as usize];
         if conn != NONE { conn } else { self.open_conn(pool, server, slot) }
+    }
+
+    /// Whether so much waits to be written that no more may be added.
+    pub(crate) fn is_full(&self, s: u32) -> bool {
+        self.conns[s].outbox.len() >= SERVER_QUEUE_BYTES
     }
 
     fn open_conn(&mut self, pool: u32, server: u32, slot: u32) -> u32 {

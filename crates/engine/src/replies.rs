@@ -40,14 +40,14 @@ impl Replies {
             write(self.clients[c].outbox.buffer(&mut self.buffers));
             self.wake_client(c);
         } else {
-            let request = self.ask(c);
+            let request = self.ask(c, 0);
             self.answer(request, write);
         }
     }
 
-    /// A new slot at the end of the client's queue.
-    pub(crate) fn ask(&mut self, c: u32) -> u32 {
-        let request = self.requests.insert(Request::waiting(c));
+    /// A new slot at the end of the client's queue, for a request of so many bytes.
+    pub(crate) fn ask(&mut self, c: u32, bytes: usize) -> u32 {
+        let request = self.requests.insert(Request::waiting(c, bytes));
         let client = &mut self.clients[c];
         if client.tail == NONE {
             client.head = request;
@@ -56,6 +56,7 @@ impl Replies {
         }
         client.tail = request;
         client.queued += 1;
+        client.asked += u64::from(self.requests[request].bytes);
         request
     }
 
@@ -87,6 +88,7 @@ impl Replies {
             let done = self.requests.remove(client.head).expect("the head is in the slab");
             client.head = done.next;
             client.queued -= 1;
+            client.asked -= u64::from(done.bytes);
             if done.next == NONE {
                 client.tail = NONE;
                 return;

@@ -15,6 +15,8 @@ pub struct Request {
     pub client: u32,
     /// The client's next request, or `NONE`.
     pub next: u32,
+    /// Its bytes, which count against its client while it waits.
+    pub bytes: u32,
     /// Where it stands.
     pub state: State,
 }
@@ -32,8 +34,9 @@ pub enum State {
 
 impl Request {
     /// A request of `client` without a reply.
-    pub fn waiting(client: u32) -> Request {
-        Request { client, next: NONE, state: State::Waiting }
+    pub fn waiting(client: u32, bytes: usize) -> Request {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        Request { client, next: NONE, bytes, state: State::Waiting }
     }
 }
 

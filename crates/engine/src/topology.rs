@@ -39,6 +39,8 @@ pub struct PoolView {
     pub limits: Limits,
     /// Requests a client may have outstanding before it is no longer read.
     pub client_max_pipeline: u32,
+    /// Bytes of unanswered requests at which a client is no longer read.
+    pub client_request_limit: u64,
     /// Bytes of replies a client may leave unread before it is no longer read.
     pub client_output_limit: usize,
     /// What a multi-get answers for keys of a server that fails: a miss, or (false) an error.
@@ -97,6 +99,7 @@ impl PoolView {
             redis_db: pool.redis_db,
             limits: limits(pool),
             client_max_pipeline: pool.client_max_pipeline.max(1),
+            client_request_limit: pool.client_request_limit.0,
             client_output_limit: usize::try_from(pool.client_output_limit.0).unwrap_or(usize::MAX),
             partial_is_miss: pool.protocol == Protocol::Memcache,
         }

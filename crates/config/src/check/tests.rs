@@ -56,6 +56,7 @@ fn a_full_file_means_what_it_says() {
             max_request_size: Bytes(64 << 20),
             max_reply_size: Bytes(2 << 30),
             client_max_pipeline: 100,
+            client_request_limit: Bytes(8 << 20),
             client_output_limit: Bytes(256 << 10),
         }
     );
@@ -300,6 +301,7 @@ alpha:
   max_request_size: 64mb
   max_reply_size: 2gb
   client_max_pipeline: 100
+  client_request_limit: 8mb
   client_output_limit: 256kb
 
 cashew:

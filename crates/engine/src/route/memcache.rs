@@ -62,7 +62,7 @@ impl Core {
         let pool = self.replies.clients[c].pool;
         let server = self.place(pool, &key);
         let target =
-            if noreply { Target::Nobody } else { Target::Instead(self.replies.ask(c), text) };
+            if noreply { Target::Nobody } else { Target::Instead(self.replies.ask(c, 0), text) };
         self.forward_as(c, server, target, |out| encode::delete(&key, out));
     }
 
@@ -74,7 +74,7 @@ impl Core {
             Verb::Quit => self.quit_client(c, false),
             Verb::Version => {
                 let server = self.place(pool, PLACEHOLDER);
-                let slot = self.replies.ask(c);
+                let slot = self.replies.ask(c, bytes.len());
                 self.forward_as(c, server, Target::Request(slot), |out| encode::forward(request, bytes, args, out));
             }
             Verb::FlushAll | Verb::Verbosity if request.noreply => {
@@ -93,7 +93,7 @@ impl Core {
             _ => {
                 let server = self.place(pool, view.get(request.first_key as usize));
                 let target =
-                    if request.noreply { Target::Nobody } else { Target::Request(self.replies.ask(c)) };
+                    if request.noreply { Target::Nobody } else { Target::Request(self.replies.ask(c, bytes.len())) };
                 let conn =
                     self.forward_as(c, server, target, |out| encode::forward(request, bytes, args, out));
                 if let Some(conn) = conn.filter(|_| request.data.is_some()) {

@@ -159,7 +159,7 @@ impl Core {
 
     /// Sends a whole request to `server` and the reply to the client.
     pub(crate) fn forward(&mut self, c: u32, server: Option<u32>, bytes: &[u8]) {
-        let request = self.replies.ask(c);
+        let request = self.replies.ask(c, bytes.len());
         self.forward_as(c, server, Target::Request(request), |out| out.extend_from_slice(bytes));
     }
 
@@ -178,6 +178,11 @@ impl Core {
             return None;
         };
         let conn = self.conn_for(pool, server, c);
+        if self.is_full(conn) {
+            let protocol = self.topology.pools[pool as usize].protocol;
+            self.fail(protocol, target, Cause::QueueFull.text());
+            return None;
+        }
         self.append(conn, write);
         self.queued(conn, target);
         Some(conn)

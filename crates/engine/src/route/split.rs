@@ -42,6 +42,7 @@ impl Core {
         let units = Units { first: 1, count, step, trailing };
         match self.place_units(c, args, &units) {
             Placed::One(server) => self.forward(c, server, args.bytes()),
+            Placed::Many if self.any_full(c) => self.refuse_full(c),
             Placed::Many => self.send_parts(c, args, &units, how),
         }
     }
@@ -56,10 +57,11 @@ impl Core {
         };
         match self.place_units(c, args.view(bytes), &units) {
             Placed::One(server) => {
-                let slot = self.replies.ask(c);
+                let slot = self.replies.ask(c, bytes.len());
                 let target = Target::Request(slot);
                 self.forward_as(c, server, target, |out| memcache::forward(request, bytes, args, out));
             }
+            Placed::Many if self.any_full(c) => self.refuse_full(c),
             Placed::Many => {
                 let partial = self.view(c).partial_is_miss;
                 self.send_parts(c, args.view(bytes), &units, How::Values(partial));
@@ -83,10 +85,28 @@ impl Core {
         if one { Placed::One(first) } else { Placed::Many }
     }
 
+    /// Whether a server of the placed keys can take no more: then no part is sent.
+    fn any_full(&mut self, c: u32) -> bool {
+        let pool = self.replies.clients[c].pool;
+        let servers = std::mem::take(&mut self.scratch.servers);
+        let full = servers.iter().any(|server| {
+            let conn = self.conn_for(pool, *server, c);
+            self.is_full(conn)
+        });
+        self.scratch.servers = servers;
+        full
+    }
+
+    fn refuse_full(&mut self, c: u32) {
+        let protocol = self.protocol(c);
+        let request = self.replies.ask(c, 0);
+        self.answer_error(request, protocol, Cause::QueueFull.text());
+    }
+
     fn send_parts(&mut self, c: u32, args: ArgView<'_>, units: &Units, how: How) {
         let pool = self.replies.clients[c].pool;
         let redis = self.protocol(c) == Protocol::Redis;
-        let request = self.replies.ask(c);
+        let request = self.replies.ask(c, args.bytes().len());
         let merge = self.new_merge(pool, request, how);
         let servers = std::mem::take(&mut self.scratch.servers);
         let mut parts = std::mem::take(&mut self.scratch.parts);
@@ -95,12 +115,12 @@ impl Core {
         servers.iter().for_each(|server| parts[*server as usize] += 1);
 
         // Each server's part begins; `parts` now says which part a server has.
-        for server in 0..parts.len() {
-            let keys = std::mem::replace(&mut parts[server], NONE) as usize;
+        for (server, count) in parts.iter_mut().enumerate() {
+            let keys = std::mem::replace(count, NONE) as usize;
             if keys == 0 {
                 continue;
             }
-            parts[server] = self.merges[merge].parts.len() as u32;
+            *count = self.merges[merge].parts.len() as u32;
             self.merges[merge].parts.push(Part { server: server as u32, reply: Vec::new() });
             let conn = self.conn_for(pool, server as u32, c);
             self.append(conn, |out| {
@@ -150,7 +170,7 @@ impl Core {
     /// The same bytes to every server of the pool.
     pub(crate) fn send_to_all(&mut self, c: u32, how: How, write: impl Fn(&mut Vec<u8>)) {
         let pool = self.replies.clients[c].pool;
-        let request = self.replies.ask(c);
+        let request = self.replies.ask(c, 0);
         let merge = self.new_merge(pool, request, how);
         let count = self.topology.pools[pool as usize].servers.len() as u32;
         self.merges[merge].parts.extend((0..count).map(|server| Part { server, reply: Vec::new() }));
