@@ -86,6 +86,7 @@ fn run(invocation: &Invocation, args: &[OsString]) -> Result<()> {
         reactor::leave_terminal().context("cashew: cannot leave the terminal")?;
     }
     let log = open_log(&process)?;
+    reactor::crash::trace_to(process.output.as_deref());
     let pid_file = process.pid_file.as_deref().map(PidFile::write).transpose().context("cashew: pid file cannot be written")?;
     line!(log, Always, "cashew-{VERSION} built for {} started on pid {}", reactor::system(), std::process::id());
     if embedded.is_some() {

@@ -30,6 +30,7 @@ compile_error!("Cashew runs on Linux: the reactor is made of epoll, eventfd and 
 
 mod affinity;
 mod cgroup;
+pub mod crash;
 mod epoll;
 mod host;
 mod limits;
