@@ -138,6 +138,11 @@ impl Core {
         self.conns.live(id).map_or(&[], |s| self.conns[s].writable())
     }
 
+    /// Whether a connection is still wanted: it may be given up while its server's name is being resolved.
+    pub fn wants_conn(&self, id: ConnId) -> bool {
+        self.conns.live(id).is_some()
+    }
+
     /// When [`Core::expire`] is next to be called, in microseconds.
     pub fn next_deadline(&self) -> Option<u64> {
         self.deadlines.next()

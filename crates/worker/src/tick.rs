@@ -413,6 +413,7 @@ impl Worker {
                 self.open_client(socket, pool, peer);
             }
             Message::Client { pool, .. } => self.acceptor.gate.leave(pool, self.acceptor.here),
+            Message::Resolved { conn, .. } if !self.core.wants_conn(conn) => {}
             Message::Resolved { conn, address: Some(address) } => self.connect_to(conn, &address),
             Message::Resolved { conn, address: None } => {
                 self.core.handle(Input::ConnLost(conn, Cause::HostDown));

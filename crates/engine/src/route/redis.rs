@@ -62,6 +62,7 @@ impl Core {
         self.count_client(c, PoolMetric::ClientRequests);
         let command = match command::find(args) {
             Ok(command) => command,
+            Err(_) if is_http(args.get(0)) => return self.cut_http(c),
             Err(error) => return self.answer_now(c, |out| error.write(args, out)),
         };
         if !self.replies.clients[c].authenticated && !command.allowed_unauthenticated() {
@@ -74,6 +75,15 @@ impl Core {
             Route::Local(local) => self.route_local(c, command, local, args),
             Route::NotYet(_) | Route::Refused(_) => self.answer_now(c, |out| command.refusal(out)),
         }
+    }
+
+    /// A browser was tricked into posting here: what follows are not commands, so nothing more is read.
+    fn cut_http(&mut self, c: u32) {
+        self.count_client(c, PoolMetric::ProtocolErrors);
+        let (pool, client) = (self.replies.clients[c].pool, self.replies.clients[c].peer);
+        let reason = Text::from("HTTP sent to a redis pool: closed, as redis does");
+        self.process.events.push(Event::ClientProtocolError { pool, client, reason });
+        self.quit_client(c, true);
     }
 
     /// One server has all keys of the request, or it is refused.
@@ -192,4 +202,9 @@ impl Core {
     pub(crate) fn protocol(&self, c: u32) -> Protocol {
         self.view(c).protocol
     }
+}
+
+/// The words by which redis knows a browser.
+fn is_http(word: &[u8]) -> bool {
+    word.eq_ignore_ascii_case(b"POST") || word.eq_ignore_ascii_case(b"Host:")
 }
