@@ -25,7 +25,7 @@ pub mod units;
 
 pub use crate::address::Resolve;
 pub use crate::check::load;
-pub use crate::markdown::markdown;
+pub use crate::markdown::{help, markdown};
 pub use crate::mistake::Mistake;
 pub use crate::settings::{Address, Listen, Pool, Process, ProcessSection, Protocol, Server, Settings};
 pub use crate::units::{Bytes, Millis};

@@ -20,6 +20,17 @@ pub fn markdown() -> String {
     page
 }
 
+/// The keys of a pool for `--help`: name, unit and default, a line each.
+pub fn help() -> String {
+    let mut text = String::from("Keys of a pool in the configuration file (all of them: docs/config.md):\n");
+    for row in POOL {
+        let default = if row.default.is_empty() { "none" } else { row.default };
+        let unit = if row.unit.is_empty() { String::new() } else { format!(", in {}", row.unit) };
+        writeln!(text, "  {:20} : default {default}{unit}", row.name).expect("writing to a String does not fail");
+    }
+    text + "\n"
+}
+
 fn table(page: &mut String, rows: &[Row]) {
     page.push_str("| key | value | default | meaning |\n|---|---|---|---|\n");
     for row in rows {
