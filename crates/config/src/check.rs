@@ -10,7 +10,7 @@ use crate::mistake::Mistake;
 use crate::options::PROCESS_SECTION;
 use crate::raw::{self, Section, Word};
 use crate::read;
-use crate::settings::{Pool, ProcessSection, Protocol, Server, Settings};
+use crate::settings::{Partial, Pool, ProcessSection, Protocol, Server, Settings};
 
 /// Reads a configuration.
 ///
@@ -133,6 +133,16 @@ fn check_pool(name: &Word, fields: &mut Fields<'_, '_>, resolve: &Resolve<'_>) -
         // twemproxy counts a failure before it compares, so 0 acts as 1.
         server_failure_limit: fields.value("server_failure_limit", read::number).max(1),
         servers: check_servers(fields),
+        max_ejected_percent: fields.value("max_ejected_percent", read::number),
+        fail_fast: fields.value("fail_fast", read::boolean),
+        retry_reads: fields.value("retry_reads", read::boolean),
+        partial: fields.get("partial", read::partial).unwrap_or(match protocol {
+            Protocol::Redis => Partial::Error,
+            Protocol::Memcache => Partial::Miss,
+        }),
+        connect_timeout: fields.get("connect_timeout", read::millis),
+        server_idle_timeout: fields.get("server_idle_timeout", read::millis).filter(|idle| idle.0 > 0),
+        client_idle_timeout: fields.get("client_idle_timeout", read::millis).filter(|idle| idle.0 > 0),
         max_request_size: fields.value("max_request_size", read::bytes),
         max_reply_size: fields.value("max_reply_size", read::bytes),
         client_max_pipeline: fields.value("client_max_pipeline", read::number),

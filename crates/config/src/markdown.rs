@@ -55,6 +55,7 @@ fn value(row: &Row) -> String {
         Kind::Hash => names(HashKind::ALL.iter().map(|hash| hash.name())),
         Kind::Distribution => names(DistributionKind::ALL.iter().map(|kind| kind.name())),
         Kind::HashTag => "two characters".to_owned(),
+        Kind::OneOf(words) => names(words.iter().copied()),
         Kind::Bool => "`true` or `false`".to_owned(),
         Kind::Number { min, max } => format!("number{of_unit}, {min} to {max}"),
         Kind::Duration { min, max } => {

@@ -35,6 +35,8 @@ pub enum Kind {
     HashTag,
     /// The name of a distribution.
     Distribution,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
     /// `true` or `false`.
     Bool,
     /// Decimal digits only.
@@ -100,6 +102,20 @@ pub const POOL: &[Row] = &[
         "How long an ejected server stays out."),
     row("server_failure_limit", Number { min: 0, max: NUMBER_MAX }, "failures", "2", Twemproxy,
         "How many failures in a row eject a server. 0 means 1."),
+    row("max_ejected_percent", Number { min: 0, max: 100 }, "percent of the servers", "100", Cashew,
+        "With `auto_eject_hosts`, the most servers that may be out at once; further ones stay in and fail."),
+    row("fail_fast", Bool, "", "true", Cashew,
+        "A server that refuses connections or does not answer is not asked again before it answered a probe; until then its requests get the error at once. `false`: every request tries it."),
+    row("retry_reads", Bool, "", "true", Cashew,
+        "Send a read once more, on a fresh connection, when the server's connection broke before any byte of the reply. Writes are never sent twice."),
+    row("partial", OneOf(&["error", "miss"]), "", "", Cashew,
+        "What MGET, or a memcached get of several keys, answers when one of its servers fails: an `error` for the whole, or a `miss` for that server's keys. Default: `error` for redis, `miss` for memcached. When all its servers fail it is an error."),
+    row("connect_timeout", Duration { min: 1, max: NUMBER_MAX }, "milliseconds", "", Cashew,
+        "How long connecting to a server may take. Absent: as long as the oldest request for it may wait."),
+    row("server_idle_timeout", Duration { min: 0, max: NUMBER_MAX }, "milliseconds", "0", Cashew,
+        "Close a server connection that was not used for so long. 0: never. Set it below the servers' own idle timeout."),
+    row("client_idle_timeout", Duration { min: 0, max: NUMBER_MAX }, "milliseconds", "0", Cashew,
+        "Close a client that sent nothing for so long and waits for nothing. 0: never."),
     row("max_request_size", Size { min: 1 << 10, max: SIZE_MAX }, "bytes", "512mb", Cashew,
         "The largest request. A client that announces a larger one is told so and closed, before memory is set aside for it."),
     row("max_reply_size", Size { min: 1 << 10, max: SIZE_MAX }, "bytes", "512mb", Cashew,
@@ -153,7 +169,7 @@ pub const MBUF_MIN: u64 = 512;
 /// See [`MBUF_MIN`].
 pub const MBUF_MAX: u64 = 16 << 20;
 
-use Kind::{Bool, Distribution, Duration, Hash, HashTag, Listen, Number, Path, Servers, Size, Text};
+use Kind::{Bool, Distribution, Duration, Hash, HashTag, Listen, Number, OneOf, Path, Servers, Size, Text};
 use Origin::{Cashew, Twemproxy};
 
 const fn row(

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use placement::{DistributionKind, HashKind, HashTag};
 
 use crate::options::{Kind, Row};
+use crate::settings::Partial;
 use crate::suggest::did_you_mean;
 use crate::units::{Bytes, Millis};
 
@@ -53,6 +54,19 @@ pub(crate) fn boolean(_: &Row, text: &str) -> Result<bool, String> {
         "false" => Ok(false),
         _ => Err(format!("must be true or false, found \"{text}\"")),
     }
+}
+
+pub(crate) fn partial(row: &Row, text: &str) -> Result<Partial, String> {
+    match text {
+        "error" => Ok(Partial::Error),
+        "miss" => Ok(Partial::Miss),
+        _ => Err(one_of(row, text)),
+    }
+}
+
+fn one_of(row: &Row, text: &str) -> String {
+    let Kind::OneOf(words) = row.kind else { unreachable!("'{}' has no fixed words", row.name) };
+    format!("must be {}, found \"{text}\"", words.join(" or "))
 }
 
 pub(crate) fn hash(_: &Row, text: &str) -> Result<HashKind, String> {

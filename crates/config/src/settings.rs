@@ -61,6 +61,20 @@ pub struct Pool {
     pub server_failure_limit: u32,
     /// At least one server, in twemproxy's order: shorter names first, then bytewise. Placement depends on it.
     pub servers: Vec<Server>,
+    /// The most servers, in percent, that may be out at once.
+    pub max_ejected_percent: u32,
+    /// Answer at once for a server that is known to fail, until a probe succeeds.
+    pub fail_fast: bool,
+    /// Send a read once more when its connection broke.
+    pub retry_reads: bool,
+    /// What a multi-get answers when one of its servers fails.
+    pub partial: Partial,
+    /// How long connecting may take; `None`: as long as its requests may wait.
+    pub connect_timeout: Option<Millis>,
+    /// How long a server connection may be idle; `None` is for ever, and never 0.
+    pub server_idle_timeout: Option<Millis>,
+    /// How long a client may be idle; `None` is for ever, and never 0.
+    pub client_idle_timeout: Option<Millis>,
     /// The largest request a client may send.
     pub max_request_size: Bytes,
     /// The largest reply a server may send.
@@ -80,6 +94,15 @@ pub enum Protocol {
     Redis,
     /// The memcached protocol.
     Memcache,
+}
+
+/// What a multi-get answers for the keys of a server that fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Partial {
+    /// The whole request fails.
+    Error,
+    /// They are misses.
+    Miss,
 }
 
 /// Where a pool listens. Prints as the operator wrote it, without a socket's mode.

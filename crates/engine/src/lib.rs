@@ -4,9 +4,9 @@
 //! ```text
 //!  client bytes                                                        server bytes
 //!      |                                                                    |
-//!  core::client_data                                                 pool::conn_data
+//!  core::client_data                                              incoming::conn_data
 //!      | wire: one request                                                  | wire: one reply
-//!  route::redis / route::memcache                                    pool::take_reply
+//!  route::redis / route::memcache                                 incoming::take_reply
 //!      | command table: by key, split, fan-out, here, refused               | queue: whom it answers
 //!      |                                                                    |
 //!      |-- local ------------------------------------------------+          |
@@ -26,7 +26,10 @@ pub mod command;
 pub mod core;
 pub mod deadline;
 pub mod error;
+mod expire;
+mod failure;
 pub mod id;
+mod incoming;
 pub mod input;
 pub mod limits;
 pub mod merge;
@@ -38,6 +41,7 @@ pub mod request;
 mod route;
 pub mod server_conn;
 pub mod slab;
+pub mod stream;
 pub mod topology;
 
 pub use crate::core::{Core, Process, Usage};

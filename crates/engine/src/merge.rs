@@ -38,12 +38,12 @@ pub struct Part {
 /// How a reply is made from its parts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum How {
-    /// Array elements in the order of the keys.
-    #[default]
-    Elements,
+    /// Array elements in the order of the keys; `true`: a failed server's keys are nil.
+    Elements(bool),
     /// The sum of integers.
     Sum,
     /// The first reply, when all are no errors.
+    #[default]
     AllOk,
     /// The first reply that is no error.
     OneOk,
@@ -121,11 +121,16 @@ impl Merge {
             out.extend_from_slice(&self.parts.iter().find(fine)?.reply);
             return Some(());
         }
+        if let How::Elements(true) = self.how
+            && self.parts.iter().any(|part| fine(&part))
+        {
+            return self.write_elements(out);
+        }
         if !self.parts.iter().all(|part| fine(&part)) {
             return None;
         }
         match self.how {
-            How::Elements => self.write_elements(out),
+            How::Elements(_) => self.write_elements(out),
             How::Sum => self.write_sum(out),
             How::Concat => self.write_concat(out),
             How::And => self.write_and(out),
@@ -164,13 +169,19 @@ impl Merge {
     fn write_elements(&self, out: &mut Vec<u8>) -> Option<()> {
         let mut elements = Vec::with_capacity(self.parts.len());
         for part in &self.parts {
-            elements.push(resp::elements(&part.reply)?.1);
+            elements.push(match is_error(&part.reply) {
+                true => None,
+                false => Some(resp::elements(&part.reply)?.1),
+            });
         }
         encode::array_header(self.order.len(), out);
         for part in &self.order {
-            out.extend_from_slice(elements.get_mut(*part as usize)?.next()?);
+            match elements.get_mut(*part as usize)? {
+                Some(rest) => out.extend_from_slice(rest.next()?),
+                None => encode::null(false, out),
+            }
         }
-        elements.iter_mut().all(|rest| rest.next().is_none()).then_some(())
+        elements.iter_mut().flatten().all(|rest| rest.next().is_none()).then_some(())
     }
 
     fn write_concat(&self, out: &mut Vec<u8>) -> Option<()> {
@@ -276,7 +287,8 @@ impl Merge {
         Some(())
     }
 
-    /// The first failed part's own error; with how many failed where others may have taken effect.
+    /// The first failed part's own error; with how many failed where others may have taken effect. What all
+    /// servers say alike reads as if one had said it.
     fn write_error(&self, protocol: Protocol, out: &mut Vec<u8>) {
         let failed = || self.parts.iter().filter(|part| is_error(&part.reply));
         let Some(first) = failed().next() else {
@@ -285,7 +297,7 @@ impl Merge {
         let line = first.reply.strip_suffix(b"\r\n").unwrap_or(&first.reply);
         out.extend_from_slice(line);
         let effects = matches!(self.how, How::Sum | How::AllOk | How::Same | How::And);
-        if effects && self.parts.len() > 1 {
+        if effects && self.parts.iter().any(|part| part.reply != first.reply) {
             let note = format!(" ({} of {} servers failed)", failed().count(), self.parts.len());
             out.extend_from_slice(note.as_bytes());
         }

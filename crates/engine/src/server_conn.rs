@@ -1,14 +1,14 @@
 //! One connection to a server: what waits to be written, and which reply answers what.
 //!
 //! ```text
-//!   outbox:  ...bytes of requests, in order...          queue: what each of them is for
-//!            ^written            ^appended                     front: the next reply's
+//!   stream:  ...bytes of requests, in order...          queue: what each of them is for
+//!            ^written            ^whole                        front: the next reply's
 //! ```
-//! `written` and `appended` are positions in the stream since the connection began, so a request
-//! whose `start` is not below `written` has provably not left the proxy.
+//! `written` and `whole` are positions in the stream since the connection began, so a request whose
+//! `start` is not below `written` has provably not left the proxy.
 
-use crate::outbox::Outbox;
 use crate::request::Target;
+use crate::stream::Stream;
 use std::collections::VecDeque;
 use wire::{memcache, resp};
 
@@ -28,11 +28,9 @@ pub struct ServerConn {
     /// Whether the deadline heap holds an entry for it.
     pub armed: bool,
     /// Bytes of requests.
-    pub outbox: Outbox,
-    /// Stream position after the last appended byte.
-    pub appended: u64,
-    /// Stream position after the last byte taken by the socket.
-    pub written: u64,
+    pub stream: Stream,
+    /// Stream position after the last whole request.
+    pub whole: u64,
     /// What replies will answer, the next one first.
     pub queue: VecDeque<InFlight>,
     /// So many at the queue's front are past their time, and answered with an error.
@@ -67,6 +65,8 @@ pub struct InFlight {
     pub start: u64,
     /// When it was queued, in microseconds.
     pub at_us: u64,
+    /// Whether it may be sent once more when the connection breaks: a read, not yet sent twice.
+    pub again: bool,
     /// Whether a refusal by the server leaves the stream in doubt: a memcached that does not take the line of
     /// a storage command reads its data as commands.
     pub fragile: bool,
@@ -91,9 +91,8 @@ impl ServerConn {
             phase: Phase::Connecting,
             dirty: false,
             armed: false,
-            outbox: Outbox::default(),
-            appended: 0,
-            written: 0,
+            stream: Stream::default(),
+            whole: 0,
             queue: VecDeque::new(),
             expired: 0,
             unsent: 0,
@@ -105,11 +104,11 @@ impl ServerConn {
 
     /// The bytes that may be written now.
     pub fn writable(&self) -> &[u8] {
-        let waiting = self.outbox.bytes();
+        let waiting = self.stream.waiting();
         match self.phase {
             Phase::Connecting => &[],
             Phase::Handshaking(end) => {
-                let allowed = end.saturating_sub(self.written).min(waiting.len() as u64);
+                let allowed = end.saturating_sub(self.stream.written()).min(waiting.len() as u64);
                 &waiting[..allowed as usize]
             }
             Phase::Ready => waiting,
@@ -118,13 +117,13 @@ impl ServerConn {
 
     /// Notes that `count` bytes left; answers how many requests wholly left with them, and their bytes.
     pub fn wrote(&mut self, count: usize) -> Left {
-        self.written += count as u64;
+        self.stream.advance(count);
         let first = self.queue.len() - self.unsent;
         let mut left = Left::default();
         while self.unsent > 0 {
             let index = first + left.requests;
-            let end = self.queue.get(index + 1).map_or(self.appended, |next| next.start);
-            if end > self.written {
+            let end = self.queue.get(index + 1).map_or(self.whole, |next| next.start);
+            if end > self.stream.written() {
                 break;
             }
             left.bytes += end - self.queue[index].start;
@@ -134,10 +133,11 @@ impl ServerConn {
         left
     }
 
-    /// Bytes of the queue's entry `index`.
-    pub fn length(&self, index: usize) -> u64 {
-        let end = self.queue.get(index + 1).map_or(self.appended, |next| next.start);
-        self.queue.get(index).map_or(0, |entry| end - entry.start)
+    /// Drops the bytes of requests that are answered.
+    #[inline]
+    pub fn forget_answered(&mut self, buffers: &mut crate::outbox::Buffers) {
+        let until = self.queue.front().map_or(self.whole, |entry| entry.start);
+        self.stream.forget(until, buffers);
     }
 }
 
@@ -158,16 +158,15 @@ mod tests {
     fn requests_leave_as_their_last_byte_does() {
         let mut conn = ServerConn::new(0, 0, 0, Scan::Resp(Default::default()));
         for start in [0, 10, 30] {
-            conn.queue.push_back(InFlight { target: Target::Nobody, start, at_us: 0, fragile: false });
+            conn.queue.push_back(InFlight { target: Target::Nobody, start, at_us: 0, again: false, fragile: false });
             conn.unsent += 1;
         }
-        conn.appended = 35;
+        conn.stream.buffer(&mut crate::outbox::Buffers::new(64)).extend_from_slice(&[b'x'; 35]);
+        conn.whole = 35;
         assert_eq!(conn.wrote(9), Left { requests: 0, bytes: 0 });
         assert_eq!(conn.wrote(1), Left { requests: 1, bytes: 10 });
         assert_eq!(conn.wrote(24), Left { requests: 1, bytes: 20 });
         assert_eq!(conn.wrote(1), Left { requests: 1, bytes: 5 });
         assert_eq!(conn.unsent, 0);
-        assert_eq!(conn.length(1), 20);
-        assert_eq!(conn.length(2), 5);
     }
 }

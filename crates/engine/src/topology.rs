@@ -1,7 +1,7 @@
 //! The immutable view of pools and servers that a worker routes by. The control plane makes a new
 //! one when a server is ejected or comes back, and workers take it up between two ticks.
 
-use config::{Address, Pool, Protocol, Settings};
+use config::{Address, Partial, Pool, Protocol, Settings};
 use placement::{DistributionKind, Member, Placement, Ring};
 use wire::limits::Limits;
 
@@ -43,6 +43,8 @@ pub struct PoolView {
     pub client_request_limit: u64,
     /// Bytes of replies a client may leave unread before it is no longer read.
     pub client_output_limit: usize,
+    /// Whether a read whose connection broke may be sent once more.
+    pub retry_reads: bool,
     /// What a multi-get answers for keys of a server that fails: a miss, or (false) an error.
     pub partial_is_miss: bool,
 }
@@ -101,7 +103,8 @@ impl PoolView {
             client_max_pipeline: pool.client_max_pipeline.max(1),
             client_request_limit: pool.client_request_limit.0,
             client_output_limit: usize::try_from(pool.client_output_limit.0).unwrap_or(usize::MAX),
-            partial_is_miss: pool.protocol == Protocol::Memcache,
+            retry_reads: pool.retry_reads,
+            partial_is_miss: pool.partial == Partial::Miss,
         }
     }
 }

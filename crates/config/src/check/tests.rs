@@ -53,6 +53,13 @@ fn a_full_file_means_what_it_says() {
                     address: Address::Unix("/run/redis.sock".into())
                 },
             ],
+            max_ejected_percent: 50,
+            fail_fast: false,
+            retry_reads: false,
+            partial: Partial::Miss,
+            connect_timeout: Some(Millis(250)),
+            server_idle_timeout: Some(Millis(60_000)),
+            client_idle_timeout: Some(Millis(600_000)),
             max_request_size: Bytes(64 << 20),
             max_reply_size: Bytes(2 << 30),
             client_max_pipeline: 100,
@@ -301,6 +308,13 @@ alpha:
   max_request_size: 64mb
   max_reply_size: 2gb
   client_max_pipeline: 100
+  max_ejected_percent: 50
+  fail_fast: false
+  retry_reads: false
+  partial: miss
+  connect_timeout: 250
+  server_idle_timeout: 60s
+  client_idle_timeout: 10m
   client_request_limit: 8mb
   client_output_limit: 256kb
 

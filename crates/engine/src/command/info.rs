@@ -2,7 +2,7 @@
 //! served is not listed, so that clients that ask first do not try it.
 
 use wire::args::{ArgView, Args};
-use wire::resp::encode::{array_header as array, bulk, error, integer as int, null_array, simple};
+use wire::resp::encode::{array_header as array, bulk, error, integer as int, null, simple};
 
 use super::flags::{Acl, Flags, KeyFlags};
 use super::keys::{Begin, Find, KeySpec};
@@ -24,7 +24,7 @@ pub fn write(reply: CommandReply, args: ArgView<'_>, out: &mut Vec<u8>) {
             for name in args.iter().skip(2) {
                 match by_name(name).filter(|command| command.served()) {
                     Some(command) => info(command, out),
-                    None => null_array(false, out),
+                    None => null(false, out),
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Requests that concern every server of the pool, or any one of them.
 
-use crate::command::{Command, Fanout};
+use crate::command::{Command, Fanout, Flags};
 use crate::core::Core;
 use crate::merge::How;
 use wire::args::ArgView;
@@ -9,7 +9,7 @@ impl Core {
     pub(crate) fn route_fanout(
         &mut self,
         c: u32,
-        _command: &'static Command,
+        command: &'static Command,
         fanout: Fanout,
         args: ArgView<'_>,
     ) {
@@ -24,7 +24,7 @@ impl Core {
                 // All servers have the same: the first that is in will do.
                 let view = self.view(c);
                 let first = view.servers.iter().position(|server| server.live).map(|index| index as u32);
-                return self.forward(c, first, args.bytes());
+                return self.forward(c, first, args.bytes(), command.flags.has(Flags::READONLY));
             }
         };
         let bytes = args.bytes();

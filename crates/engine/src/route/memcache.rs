@@ -96,8 +96,9 @@ impl Core {
                     if request.noreply { Target::Nobody } else { Target::Request(self.replies.ask(c, bytes.len())) };
                 let conn =
                     self.forward_as(c, server, target, |out| encode::forward(request, bytes, args, out));
-                if let Some(conn) = conn.filter(|_| request.data.is_some()) {
-                    self.mark_fragile(conn, true);
+                if let Some(last) = conn.and_then(|conn| self.last_queued(conn)) {
+                    last.fragile = request.data.is_some();
+                    last.again = matches!(request.verb, Verb::Get | Verb::Gets);
                 }
             }
         }

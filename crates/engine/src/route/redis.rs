@@ -1,7 +1,7 @@
 //! Requests of redis clients: out of the bytes, through the command table, to their way.
 
 use crate::client::Scan;
-use crate::command::{self, Command, Keys, Route};
+use crate::command::{self, Command, Flags, Keys, Route};
 use crate::core::Core;
 use crate::error::Cause;
 use crate::limits::QUOTED_BYTES;
@@ -91,7 +91,7 @@ impl Core {
         let pool = self.replies.clients[c].pool;
         if let Keys::First = command.keys {
             let server = self.place(pool, args.get(1));
-            return self.forward(c, server, args.bytes());
+            return self.forward(c, server, args.bytes(), command.flags.has(Flags::READONLY));
         }
         if command::blocks(command, args) {
             return self.answer_now(c, |out| command.refusal(out));
@@ -104,7 +104,7 @@ impl Core {
             Ok(()) => match self.place_all(pool, args, &keys) {
                 Err((first, other)) => self.refuse_cross_server(c, args, first, other),
                 Ok(server) if self.patterns_stay(pool, command, args, server, &mut keys) => {
-                    self.forward(c, server, args.bytes());
+                    self.forward(c, server, args.bytes(), command.flags.has(Flags::READONLY));
                 }
                 Ok(_) => self.answer_now(c, |out| encode::error(PATTERNS, out)),
             },
@@ -167,10 +167,13 @@ impl Core {
         self.answer_now(c, |out| out.extend_from_slice(&text));
     }
 
-    /// Sends a whole request to `server` and the reply to the client.
-    pub(crate) fn forward(&mut self, c: u32, server: Option<u32>, bytes: &[u8]) {
+    /// Sends a whole request to `server` and the reply to the client. A `read` may be sent once more.
+    pub(crate) fn forward(&mut self, c: u32, server: Option<u32>, bytes: &[u8], read: bool) {
         let request = self.replies.ask(c, bytes.len());
-        self.forward_as(c, server, Target::Request(request), |out| out.extend_from_slice(bytes));
+        let conn = self.forward_as(c, server, Target::Request(request), |out| out.extend_from_slice(bytes));
+        if let Some(last) = conn.and_then(|conn| self.last_queued(conn)) {
+            last.again = read;
+        }
     }
 
     /// Sends what `write` appends to `server`; the reply is for `target`. Answers the connection, if there is one.

@@ -1,7 +1,7 @@
 //! Requests about many keys, split by server. Each part is written straight into its server's output:
 //! no buffer per key.
 
-use crate::command::{Command, Split};
+use crate::command::{Command, Flags, Split};
 use crate::core::Core;
 use crate::error::Cause;
 use crate::merge::{How, Part};
@@ -9,7 +9,7 @@ use crate::request::Target;
 use crate::slab::NONE;
 use config::Protocol;
 use wire::args::{ArgView, Args};
-use wire::memcache::{self, Request};
+use wire::memcache::{self, Request, Verb};
 use wire::resp::encode;
 
 /// The shape of a request that is split: `word unit unit ... trailing`.
@@ -28,11 +28,12 @@ impl Core {
     /// MGET, MSET, DEL and their like.
     pub(crate) fn route_split(&mut self, c: u32, command: &'static Command, split: Split, args: ArgView<'_>) {
         let rest = args.len() - 1;
+        let partial = self.view(c).partial_is_miss;
         let (step, trailing, how) = match split {
-            Split::Mget => (1, 0, How::Elements),
+            Split::Mget => (1, 0, How::Elements(partial)),
             Split::Mset => (2, 0, How::AllOk),
             Split::Sum => (1, 0, How::Sum),
-            Split::JsonMget => (1, 1, How::Elements),
+            Split::JsonMget => (1, 1, How::Elements(partial)),
         };
         let count = rest.saturating_sub(trailing) / step;
         if count == 0 || count * step + trailing != rest {
@@ -41,9 +42,11 @@ impl Core {
         }
         let units = Units { first: 1, count, step, trailing };
         match self.place_units(c, args, &units) {
-            Placed::One(server) => self.forward(c, server, args.bytes()),
+            Placed::One(server) => {
+                self.forward(c, server, args.bytes(), command.flags.has(Flags::READONLY));
+            }
             Placed::Many if self.any_full(c) => self.refuse_full(c),
-            Placed::Many => self.send_parts(c, args, &units, how),
+            Placed::Many => self.send_parts(c, args, &units, how, command.flags.has(Flags::READONLY)),
         }
     }
 
@@ -64,7 +67,8 @@ impl Core {
             Placed::Many if self.any_full(c) => self.refuse_full(c),
             Placed::Many => {
                 let partial = self.view(c).partial_is_miss;
-                self.send_parts(c, args.view(bytes), &units, How::Values(partial));
+                let read = matches!(request.verb, Verb::Get | Verb::Gets);
+                self.send_parts(c, args.view(bytes), &units, How::Values(partial), read);
             }
         }
     }
@@ -103,7 +107,7 @@ impl Core {
         self.answer_error(request, protocol, Cause::QueueFull.text());
     }
 
-    fn send_parts(&mut self, c: u32, args: ArgView<'_>, units: &Units, how: How) {
+    fn send_parts(&mut self, c: u32, args: ArgView<'_>, units: &Units, how: How, read: bool) {
         let pool = self.replies.clients[c].pool;
         let redis = self.protocol(c) == Protocol::Redis;
         let request = self.replies.ask(c, args.bytes().len());
@@ -162,6 +166,9 @@ impl Core {
                 }
             });
             self.queued(conn, Target::Part { merge, part: *part });
+            if let Some(last) = self.last_queued(conn) {
+                last.again = read;
+            }
         }
         self.scratch.servers = servers;
         self.scratch.parts = parts;

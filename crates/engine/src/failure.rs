@@ -1,0 +1,160 @@
+//! Connections that break: who is told, what is sent once more, and what counts as a failure of the server.
+
+use crate::core::Core;
+use crate::error::Cause;
+use crate::merge::write_cause;
+use crate::output::Output;
+use crate::request::Target;
+use crate::server_conn::{InFlight, Phase, ServerConn};
+use crate::slab::NONE;
+use config::Protocol;
+use stats::{Event, PoolMetric, ServerMetric, Text, WorkerMetric};
+
+impl Core {
+    /// Answers `target` with an error.
+    pub(crate) fn fail(&mut self, protocol: Protocol, target: Target, text: &str) {
+        match target {
+            Target::Request(request) | Target::Instead(request, _) => self.answer_error(request, protocol, text),
+            Target::Part { merge, part } => {
+                let request = self.merges[merge].request;
+                if let crate::request::State::Waiting = self.replies.requests[request].state {
+                    let c = self.replies.requests[request].client;
+                    self.count_client(c, PoolMetric::ForwardError);
+                }
+                self.take_part(merge, part, |out| write_cause(protocol, text, out));
+            }
+            Target::Nobody | Target::Handshake(_) => {}
+        }
+    }
+
+    /// A connection is gone: what waits on it is answered with an error, but for requests that
+    /// provably never left, which go to a fresh connection.
+    pub(crate) fn lose_conn(&mut self, s: u32, cause: Cause) {
+        let (pool, server) = (self.conns[s].pool, self.conns[s].server);
+        let conn = &self.conns[s];
+        let idle = conn.queue.len() == conn.expired && conn.phase == Phase::Ready;
+        let ended = matches!(cause, Cause::Closed | Cause::Reset | Cause::BrokenPipe);
+        let worked = ended && conn.replies > 0 && conn.phase == Phase::Ready;
+        let connecting = conn.phase == Phase::Connecting;
+        if !(idle && ended) && cause != Cause::HandshakeRefused {
+            self.report_failure(pool, server, cause);
+        }
+        let metric = match cause {
+            Cause::Closed => ServerMetric::ServerEof,
+            Cause::TimedOut => ServerMetric::ServerTimedout,
+            _ if connecting => ServerMetric::ConnectErrors,
+            _ => ServerMetric::ServerErr,
+        };
+        self.count_server(s, metric).add(1);
+        if metric == ServerMetric::ConnectErrors {
+            self.count_server(s, ServerMetric::ServerErr).add(1);
+        }
+        let lane = self.conns[s].slot.unwrap_or(0);
+        let retry_reads = ended && self.topology.pools[pool as usize].retry_reads;
+        let mut conn = self.detach_conn(s);
+        let protocol = self.topology.pools[pool as usize].protocol;
+        let mut torn = !conn.rest.is_empty();
+        let mut again = Vec::new();
+        let ends: Vec<u64> = conn.queue.iter().skip(1).map(|next| next.start).chain([conn.whole]).collect();
+        for (entry, end) in conn.queue.drain(..).zip(ends) {
+            let unsent = worked && entry.start >= conn.stream.written();
+            let read = retry_reads && entry.again && !torn;
+            torn = false;
+            if (unsent || read) && entry.target != Target::Nobody {
+                again.push((entry, end));
+            } else {
+                self.fail(protocol, entry.target, cause.text());
+            }
+        }
+        if !again.is_empty() {
+            let fresh = self.conn_for(pool, server, lane);
+            for (entry, end) in again {
+                let sent = entry.start < conn.stream.written();
+                self.send_again(fresh, conn.stream.between(entry.start, end), entry, sent);
+            }
+        }
+        conn.stream.release(&mut self.replies.buffers);
+        self.replies.buffers.give(conn.rest);
+    }
+
+    /// Queues a request on another connection; its time goes on counting from when it was first queued.
+    fn send_again(&mut self, s: u32, bytes: &[u8], entry: InFlight, was_sent: bool) {
+        let not_before = self.conns[s].queue.back().map_or(0, |last| last.at_us);
+        self.append(s, |out| out.extend_from_slice(bytes));
+        self.queued(s, entry.target);
+        if let Some(last) = self.last_queued(s) {
+            last.at_us = entry.at_us.max(not_before);
+            last.again = entry.again && !was_sent;
+            last.fragile = entry.fragile;
+        }
+    }
+
+    /// Closes a connection that owes nothing.
+    pub(crate) fn discard_conn(&mut self, s: u32) {
+        let mut conn = self.detach_conn(s);
+        conn.stream.release(&mut self.replies.buffers);
+        self.replies.buffers.give(conn.rest);
+    }
+
+    /// Takes the connection out of all lists and gauges and has it closed.
+    pub(crate) fn detach_conn(&mut self, s: u32) -> ServerConn {
+        self.replies.outputs.push_back(Output::CloseConn(self.conns.id(s)));
+        let conn = &self.conns[s];
+        let unsent_from = conn.queue.len() - conn.unsent;
+        let sent_bytes = conn.queue.get(unsent_from).map_or(conn.whole, |entry| entry.start)
+            - conn.queue.front().map_or(conn.whole, |entry| entry.start);
+        let all_bytes = conn.whole - conn.queue.front().map_or(conn.whole, |entry| entry.start);
+        self.count_server(s, ServerMetric::InQueue).sub(conn.unsent as u64);
+        self.count_server(s, ServerMetric::InQueueBytes).sub(all_bytes - sent_bytes);
+        self.count_server(s, ServerMetric::OutQueue).sub(unsent_from as u64);
+        self.count_server(s, ServerMetric::OutQueueBytes).sub(sent_bytes);
+        if conn.phase != Phase::Connecting {
+            self.count_server(s, ServerMetric::ServerConnections).sub(1);
+        }
+        self.shard.worker(WorkerMetric::CurrConnections).sub(1);
+        let conn = self.conns.remove(s).expect("callers hold a living connection");
+        let state = &mut self.pools[conn.pool as usize].servers[conn.server as usize];
+        match conn.slot {
+            Some(slot) => state.conns[slot as usize] = NONE,
+            None => state.retired.retain(|other| *other != s),
+        }
+        conn
+    }
+
+    /// The gauges' side of an entry that has left the queue's front.
+    pub(crate) fn leave_queue(&mut self, s: u32, entry: &InFlight) {
+        let conn = &mut self.conns[s];
+        let next = conn.queue.front().map_or(conn.whole, |next| next.start);
+        let bytes = next - entry.start;
+        let was_unsent = conn.unsent > conn.queue.len();
+        if was_unsent {
+            conn.unsent -= 1;
+            self.count_server(s, ServerMetric::InQueue).sub(1);
+            self.count_server(s, ServerMetric::InQueueBytes).sub(bytes);
+        } else {
+            self.count_server(s, ServerMetric::OutQueue).sub(1);
+            self.count_server(s, ServerMetric::OutQueueBytes).sub(bytes);
+        }
+    }
+
+    pub(crate) fn report_failure(&mut self, pool: u32, server: u32, cause: Cause) {
+        self.tell_failure(pool, server, cause);
+        if self.topology.pools[pool as usize].reports_failures {
+            self.pools[pool as usize].servers[server as usize].failing = true;
+            self.replies.outputs.push_back(Output::ServerFailed { pool, server, cause });
+        }
+    }
+
+    fn tell_failure(&self, pool: u32, server: u32, cause: Cause) {
+        let text = Text::format(format_args!("{}", cause.text()));
+        let waiting = self.shard.server(pool as usize, server as usize, ServerMetric::OutQueue).get() as u32;
+        self.process.events.push(match cause {
+            Cause::TimedOut => Event::ServerTimedOut { pool, server, requests: waiting },
+            Cause::Closed | Cause::Reset | Cause::BrokenPipe => {
+                Event::ServerClosed { pool, server, requests: waiting, reason: text }
+            }
+            Cause::InvalidReply => Event::ServerProtocolError { pool, server, reason: text },
+            _ => Event::ServerConnectFailed { pool, server, error: text },
+        });
+    }
+}

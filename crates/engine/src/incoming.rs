@@ -1,0 +1,172 @@
+//! What servers send: replies, to whom they answer.
+
+use crate::core::Core;
+use crate::error::Cause;
+use crate::output::Output;
+use crate::request::{Step, Target};
+use crate::server_conn::{Phase, Scan};
+use config::Protocol;
+use stats::{Event, ServerMetric, Text};
+use wire::{memcache, resp};
+
+impl Core {
+    pub(crate) fn conn_data(&mut self, s: u32, bytes: &[u8]) {
+        let conn = &mut self.conns[s];
+        if conn.rest.is_empty() {
+            let Some(used) = self.take_replies(s, bytes) else { return };
+            if used < bytes.len() {
+                let conn = &mut self.conns[s];
+                conn.rest = self.replies.buffers.take();
+                conn.rest.extend_from_slice(&bytes[used..]);
+            }
+            return;
+        }
+        let mut rest = std::mem::take(&mut conn.rest);
+        rest.extend_from_slice(bytes);
+        let Some(used) = self.take_replies(s, &rest) else { return };
+        if used == rest.len() {
+            self.replies.buffers.give(rest);
+        } else {
+            rest.drain(..used);
+            self.conns[s].rest = rest;
+        }
+    }
+
+    /// Acts on every complete reply at the start of `bytes`; answers how many bytes are done with, or
+    /// nothing when the connection is gone.
+    fn take_replies(&mut self, s: u32, bytes: &[u8]) -> Option<usize> {
+        let limits = self.topology.pools[self.conns[s].pool as usize].limits;
+        let mut used = 0;
+        while used < bytes.len() {
+            let found = match &mut self.conns[s].scan {
+                Scan::Resp(scan) => match scan.scan(&bytes[used..], &limits) {
+                    resp::reply::ReplyParse::Complete { len, .. } => Some(Some(len)),
+                    resp::reply::ReplyParse::Partial => Some(None),
+                    resp::reply::ReplyParse::Invalid(_) => None,
+                },
+                Scan::Memcache(scan) => match scan.scan(&bytes[used..], &limits) {
+                    memcache::reply::ReplyParse::Complete { len, .. } => Some(Some(len)),
+                    memcache::reply::ReplyParse::Partial => Some(None),
+                    memcache::reply::ReplyParse::Invalid(_) => None,
+                },
+            };
+            match found {
+                Some(Some(len)) => {
+                    self.take_reply(s, &bytes[used..used + len])?;
+                    used += len;
+                }
+                Some(None) => break,
+                None => {
+                    self.lose_conn(s, Cause::InvalidReply);
+                    return None;
+                }
+            }
+        }
+        self.conns[s].forget_answered(&mut self.replies.buffers);
+        if used > 0 && self.conns[s].slot.is_none() && self.conns[s].expired == self.conns[s].queue.len() {
+            // A retired connection owes nothing any more.
+            self.discard_conn(s);
+            return None;
+        }
+        Some(used)
+    }
+
+    /// A whole reply: gives it to whom it answers. Nothing when the connection is gone.
+    fn take_reply(&mut self, s: u32, reply: &[u8]) -> Option<()> {
+        let conn = &mut self.conns[s];
+        // A server may refuse a request before its last byte is out, but not before its first.
+        let Some(entry) = conn.queue.front().copied().filter(|entry| entry.start < conn.stream.written()) else {
+            self.lose_conn(s, Cause::InvalidReply);
+            return None;
+        };
+        conn.queue.pop_front();
+        conn.replies += 1;
+        let late = conn.expired > 0;
+        conn.expired -= usize::from(late);
+        let (pool, server) = (conn.pool as usize, conn.server as usize);
+        self.leave_queue(s, &entry);
+        let waited = self.now.mono_us.saturating_sub(entry.at_us);
+        self.shard.server_shard(pool, server).latency.record(waited);
+        let state = &mut self.pools[pool].servers[server];
+        if state.failing && !late {
+            state.failing = false;
+            self.replies.outputs.push_back(Output::ServerAnswered { pool: pool as u32, server: server as u32 });
+        }
+        match entry.target {
+            Target::Nobody if late => self.shard.server(pool, server, ServerMetric::LateReplies).add(1),
+            Target::Nobody => {}
+            Target::Request(request) => {
+                self.shard.pool_shard(pool).latency.record(waited);
+                self.shard.server(pool, server, ServerMetric::Responses).add(1);
+                self.shard.server(pool, server, ServerMetric::ResponseBytes).add(reply.len() as u64);
+                self.replies.answer(request, |out| out.extend_from_slice(reply));
+            }
+            Target::Instead(request, text) => self.replies.answer(request, |out| {
+                out.extend_from_slice(text);
+                out.extend_from_slice(b"\r\n");
+            }),
+            Target::Part { merge, part } => {
+                self.shard.server(pool, server, ServerMetric::Responses).add(1);
+                self.shard.server(pool, server, ServerMetric::ResponseBytes).add(reply.len() as u64);
+                self.take_part(merge, part, |out| out.extend_from_slice(reply));
+            }
+            Target::Handshake(step) => return self.take_handshake(s, step, reply),
+        }
+        if entry.fragile && reply.starts_with(b"CLIENT_ERROR") {
+            self.lose_conn(s, Cause::InvalidReply);
+            return None;
+        }
+        Some(())
+    }
+
+    fn take_handshake(&mut self, s: u32, step: Step, reply: &[u8]) -> Option<()> {
+        if reply.starts_with(b"-") {
+            self.refuse_handshake(s, step, reply);
+            return None;
+        }
+        let conn = &mut self.conns[s];
+        if !matches!(conn.queue.front().map(|entry| entry.target), Some(Target::Handshake(_))) {
+            conn.phase = Phase::Ready;
+            self.wake_conn(s);
+        }
+        Some(())
+    }
+
+    /// The server does not take the proxy's AUTH or SELECT: nothing may run on this connection.
+    fn refuse_handshake(&mut self, s: u32, step: Step, reply: &[u8]) {
+        let (pool, server) = (self.conns[s].pool, self.conns[s].server);
+        let said = String::from_utf8_lossy(&reply[1..]);
+        let said: String = said.trim_end().chars().take(crate::limits::QUOTED_BYTES).collect();
+        let command = if step == Step::Auth { "AUTH" } else { "SELECT" };
+        let name = &self.topology.pools[pool as usize].servers[server as usize].name;
+        let text = format!("server '{name}' refused the proxy's {command}: {said}");
+        self.count_server(s, ServerMetric::HandshakeErrors).add(1);
+        self.process.events.push(Event::HandshakeRefused { pool, server, command, reply: Text::format(format_args!("{said}")) });
+        while let Some(entry) = self.conns[s].queue.pop_front() {
+            self.leave_queue(s, &entry);
+            self.fail(Protocol::Redis, entry.target, &text);
+        }
+        self.lose_conn(s, Cause::HandshakeRefused);
+    }
+
+    pub(crate) fn take_part(&mut self, merge: u32, part: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut reply = self.replies.small.take();
+        write(&mut reply);
+        let state = &mut self.merges[merge];
+        state.parts[part as usize].reply = reply;
+        state.outstanding -= 1;
+        if state.outstanding == 0 {
+            self.finish_merge(merge);
+        }
+    }
+
+    pub(crate) fn finish_merge(&mut self, merge: u32) {
+        let Some(done) = self.merges.remove(merge) else { return };
+        let view = &self.topology.pools[done.pool as usize];
+        let name = |server: u32| view.servers[server as usize].name.as_str();
+        let waited = self.now.mono_us.saturating_sub(done.at_us);
+        self.shard.pool_shard(done.pool as usize).latency.record(waited);
+        self.replies.answer(done.request, |out| done.write(view.protocol, name, out));
+        self.spare_merge(done);
+    }
+}

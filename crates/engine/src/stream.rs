@@ -1,0 +1,116 @@
+//! Bytes on their way to a server, kept until they are answered.
+//!
+//! ```text
+//!   positions since the connection began:   base <= written <= end
+//!   buf:  | sent, not answered | waiting |
+//!         base                 written   end
+//! ```
+//! Keeping sent bytes costs no copy, and lets a read be sent once more when its connection breaks. A connection at
+//! rest owns no buffer.
+
+use crate::limits::COMPACT_BYTES;
+use crate::outbox::Buffers;
+
+/// One connection's outgoing bytes.
+#[derive(Debug, Default)]
+pub struct Stream {
+    buf: Vec<u8>,
+    base: u64,
+    written: u64,
+}
+
+impl Stream {
+    /// The buffer, to append to.
+    #[inline]
+    pub fn buffer(&mut self, buffers: &mut Buffers) -> &mut Vec<u8> {
+        if self.buf.capacity() == 0 {
+            self.buf = buffers.take();
+        }
+        &mut self.buf
+    }
+
+    /// Position after the last appended byte.
+    #[inline]
+    pub fn end(&self) -> u64 {
+        self.base + self.buf.len() as u64
+    }
+
+    /// Position after the last byte taken by the socket.
+    #[inline]
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// The bytes that the socket has not taken.
+    #[inline]
+    pub fn waiting(&self) -> &[u8] {
+        &self.buf[(self.written - self.base) as usize..]
+    }
+
+    /// The socket took `count` more bytes.
+    pub fn advance(&mut self, count: usize) {
+        self.written = (self.written + count as u64).min(self.end());
+    }
+
+    /// The bytes between two positions that are still kept.
+    pub fn between(&self, from: u64, until: u64) -> &[u8] {
+        let range = from.saturating_sub(self.base) as usize..until.saturating_sub(self.base) as usize;
+        self.buf.get(range).unwrap_or(&[])
+    }
+
+    /// Bytes before `until` are answered and need not be kept.
+    #[inline]
+    pub fn forget(&mut self, until: u64, buffers: &mut Buffers) {
+        let gone = until.min(self.written).saturating_sub(self.base) as usize;
+        if gone == self.buf.len() {
+            self.release(buffers);
+        } else if gone > COMPACT_BYTES && gone > self.buf.len() / 2 {
+            self.buf.drain(..gone);
+            self.base += gone as u64;
+        }
+    }
+
+    /// Drops all bytes.
+    pub fn release(&mut self, buffers: &mut Buffers) {
+        self.base = self.end();
+        self.written = self.base;
+        buffers.give(std::mem::take(&mut self.buf));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sent_bytes_stay_until_they_are_answered() {
+        let mut buffers = Buffers::new(4096);
+        let mut stream = Stream::default();
+        stream.buffer(&mut buffers).extend_from_slice(b"one two ");
+        assert_eq!(stream.waiting(), b"one two ");
+        stream.advance(4);
+        assert_eq!(stream.waiting(), b"two ");
+        assert_eq!(stream.between(0, 4), b"one ");
+        stream.advance(4);
+        stream.forget(4, &mut buffers);
+        assert_eq!(stream.between(4, 8), b"two ");
+        stream.forget(8, &mut buffers);
+        assert_eq!(stream.buf.capacity(), 0, "a stream at rest owns no memory");
+        stream.buffer(&mut buffers).extend_from_slice(b"three");
+        assert_eq!((stream.written(), stream.end()), (8, 13));
+        assert_eq!(stream.waiting(), b"three");
+    }
+
+    #[test]
+    fn what_is_answered_is_dropped_even_while_more_comes() {
+        let mut buffers = Buffers::new(4096);
+        let mut stream = Stream::default();
+        for _ in 0..1000 {
+            stream.buffer(&mut buffers).extend_from_slice(&[b'x'; 1000]);
+            stream.advance(1000);
+            stream.forget(stream.end() - 500, &mut buffers);
+            assert!(stream.buf.len() < 4 * COMPACT_BYTES);
+            assert_eq!(stream.between(stream.end() - 500, stream.end()).len(), 500);
+        }
+    }
+}
