@@ -12,6 +12,7 @@ use wire::{memcache, resp};
 impl Core {
     pub(crate) fn conn_data(&mut self, s: u32, bytes: &[u8]) {
         let conn = &mut self.conns[s];
+        conn.heard_us = self.now.mono_us;
         if conn.rest.is_empty() {
             let Some(used) = self.take_replies(s, bytes) else { return };
             if used < bytes.len() {
@@ -45,6 +46,8 @@ impl Core {
                     resp::reply::ReplyParse::Invalid(_) => None,
                 },
                 Scan::Memcache(scan) => match scan.scan(&bytes[used..], &limits) {
+                    // A line that answers no command we send is the server's sign that it lost its place.
+                    memcache::reply::ReplyParse::Complete { kind: memcache::reply::ReplyKind::Other, .. } => None,
                     memcache::reply::ReplyParse::Complete { len, .. } => Some(Some(len)),
                     memcache::reply::ReplyParse::Partial => Some(None),
                     memcache::reply::ReplyParse::Invalid(_) => None,
