@@ -4,7 +4,7 @@ use crate::admin::stats_port::StatsPort;
 use crate::capacity::Capacity;
 use crate::discovery::dns;
 use crate::event_log::EventLog;
-use crate::health::{Health, Rules};
+use crate::health::{Failure, Health, Rules, Verdict};
 use crate::line;
 use crate::log::Log;
 use crate::probe;
@@ -29,7 +29,7 @@ use worker::{Gate, Handle, Listener, Message, Notice, Setup, Worker};
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// How often events are looked for and ejected servers considered.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Events that may wait for the log.
 const EVENTS: usize = 4096;
@@ -123,7 +123,7 @@ impl Plane {
             }
         }
         Ok(Plane {
-            health: settings.pools.iter().map(|pool| vec![Health::In(0); pool.servers.len()]).collect(),
+            health: settings.pools.iter().map(|pool| pool.servers.iter().map(|_| Health::default()).collect()).collect(),
             shard: registry.shards()[count].clone(),
             info: Rc::new(Info {
                 version,
@@ -230,7 +230,9 @@ impl Plane {
                     handle.send(Message::Resolved { conn, address });
                 });
             }
-            Notice::ServerFailed { pool, server, cause } => self.server_failed(pool as usize, server as usize, cause),
+            Notice::ServerFailed { pool, server, cause, down } => {
+                self.server_failed(pool as usize, server as usize, Failure { cause, down });
+            }
             Notice::ServerAnswered { pool, server } => self.health[pool as usize][server as usize].answered(),
             Notice::Ended { worker } => {
                 line!(self.log, Info, "worker {worker} ended");
@@ -244,45 +246,63 @@ impl Plane {
     fn rules(&self, pool: usize) -> Rules {
         let pool = &self.settings.pools[pool];
         Rules {
+            ejects: pool.auto_eject_hosts,
             failure_limit: pool.server_failure_limit,
             retry_after: Duration::from_millis(pool.server_retry_timeout.0),
         }
     }
 
-    fn server_failed(&mut self, pool: usize, server: usize, cause: Cause) {
-        let rules = self.rules(pool);
-        if !self.settings.pools[pool].auto_eject_hosts {
-            return;
-        }
-        if !self.health[pool][server].failed(rules, Instant::now()) {
-            return;
-        }
-        let unix_us = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
-        self.shard.pool(pool, PoolMetric::ServerEjects).add(1);
-        self.shard.server(pool, server, ServerMetric::ServerEjectedAt).set(unix_us);
-        line!(
-            self.log,
-            Warning,
-            "pool '{}': server '{}' is ejected after {} failures ({}), next try in {} ms",
-            self.settings.pools[pool].name,
-            self.settings.pools[pool].servers[server].name,
-            rules.failure_limit.max(1),
-            cause.text(),
-            rules.retry_after.as_millis()
-        );
-        self.publish();
+    /// Whether the pool may lose one more server (`max_ejected_percent`).
+    fn has_room(&self, pool: usize) -> bool {
+        let out = self.health[pool].iter().filter(|health| !health.is_in()).count();
+        let percent = self.settings.pools[pool].max_ejected_percent as usize;
+        (out + 1) * 100 <= percent * self.health[pool].len()
+    }
+
+    fn server_failed(&mut self, pool: usize, server: usize, failure: Failure) {
+        let (rules, room, chance) = (self.rules(pool), self.has_room(pool), self.chance());
+        let verdict = self.health[pool][server].failed(failure, rules, room, Instant::now(), chance);
+        self.carry_out(pool, server, verdict);
     }
 
     fn take_probe(&mut self, probed: &Probed) {
-        let rules = self.rules(probed.pool);
-        let pool = &self.settings.pools[probed.pool];
-        let name = &pool.servers[probed.server].name;
-        if self.health[probed.pool][probed.server].probed(probed.answered, rules, Instant::now()) {
-            line!(self.log, Warning, "pool '{}': server '{name}' answers again and is back in", pool.name);
-            self.publish();
-        } else {
-            line!(self.log, Info, "pool '{}': server '{name}' does not answer yet", pool.name);
+        let &Probed { pool, server, answered } = probed;
+        let (rules, room, chance) = (self.rules(pool), self.has_room(pool), self.chance());
+        let verdict = self.health[pool][server].probed(answered, rules, room, Instant::now(), chance);
+        self.carry_out(pool, server, verdict);
+    }
+
+    fn carry_out(&mut self, pool: usize, server: usize, verdict: Verdict) {
+        let settings = self.settings.clone();
+        let (owner, name) = (&settings.pools[pool].name, &settings.pools[pool].servers[server].name);
+        if let Some(cause) = verdict.down {
+            line!(self.log, Warning, "pool '{owner}': server '{name}' is down ({}), probing it", cause.text());
+            self.tell_workers(pool, server, Some(cause));
         }
+        if verdict.eject {
+            let unix_us = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
+            self.shard.pool(pool, PoolMetric::ServerEjects).add(1);
+            self.shard.server(pool, server, ServerMetric::ServerEjectedAt).set(unix_us);
+            let retry = settings.pools[pool].server_retry_timeout.0;
+            line!(self.log, Warning, "pool '{owner}': server '{name}' is ejected, next probe in {retry} ms");
+            self.publish();
+        }
+        if verdict.recovered {
+            line!(self.log, Warning, "pool '{owner}': server '{name}' answers again");
+            self.publish();
+            self.tell_workers(pool, server, None);
+        }
+    }
+
+    fn tell_workers(&self, pool: usize, server: usize, down: Option<Cause>) {
+        for worker in &self.workers {
+            worker.send(Message::Server { pool: pool as u32, server: server as u32, down });
+        }
+    }
+
+    /// A number in 0..1 that differs from process to process and time to time.
+    fn chance(&self) -> f64 {
+        f64::from(seed(0) as u32) / f64::from(u32::MAX)
     }
 
     fn publish(&self) {

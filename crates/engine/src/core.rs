@@ -63,6 +63,8 @@ pub struct Scratch {
     pub servers: Vec<u32>,
     /// For each server of the pool: how many keys, then which part.
     pub parts: Vec<u32>,
+    /// Parts whose server cannot be asked, and why.
+    pub failed: Vec<(u32, crate::error::Cause)>,
 }
 
 impl Core {
@@ -103,6 +105,7 @@ impl Core {
             Input::ConnWritten(id, count) => self.with_conn(id, |core, s| core.conn_written(s, count)),
             Input::ConnLost(id, cause) => self.with_conn(id, |core, s| core.lose_conn(s, cause)),
             Input::Preconnect => self.preconnect(),
+            Input::Server { pool, server, down } => self.mark_server(pool, server, down),
             Input::Topology(topology) => self.topology = topology,
         }
     }

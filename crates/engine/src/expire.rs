@@ -47,6 +47,13 @@ impl Core {
         }
     }
 
+    /// Whether the server has said nothing on a connection for so long that it hangs rather than being slow.
+    pub(crate) fn is_silent(&self, s: u32) -> bool {
+        let conn = &self.conns[s];
+        let timeout = self.topology.pools[conn.pool as usize].timeout_us.unwrap_or(u64::MAX);
+        self.now.mono_us.saturating_sub(conn.heard_us) >= timeout / 2
+    }
+
     /// A reply is overdue: new requests go to another connection. This one stays for what younger
     /// requests are still owed, and closes when there is nothing left to wait for.
     fn retire(&mut self, s: u32) {
@@ -55,7 +62,8 @@ impl Core {
             return self.lose_conn(s, Cause::TimedOut);
         }
         let Some(slot) = self.conns[s].slot.take() else { return };
-        self.report_failure(pool, server, Cause::TimedOut);
+        let silent = self.is_silent(s);
+        self.report_failure(pool, server, Cause::TimedOut, silent);
         self.count_server(s, ServerMetric::ServerTimedout).add(1);
         let state = &mut self.pools[pool as usize].servers[server as usize];
         state.conns[slot as usize] = NONE;

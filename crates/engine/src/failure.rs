@@ -37,7 +37,8 @@ impl Core {
         let worked = ended && conn.replies > 0 && conn.phase == Phase::Ready;
         let connecting = conn.phase == Phase::Connecting;
         if !(idle && ended) && cause != Cause::HandshakeRefused {
-            self.report_failure(pool, server, cause);
+            let down = connecting || (cause == Cause::TimedOut && self.is_silent(s));
+            self.report_failure(pool, server, cause, down);
         }
         let metric = match cause {
             Cause::Closed => ServerMetric::ServerEof,
@@ -137,12 +138,14 @@ impl Core {
         }
     }
 
-    pub(crate) fn report_failure(&mut self, pool: u32, server: u32, cause: Cause) {
+    /// Tells of a failure; `down`: the server refuses or hangs, so that another request would only wait too.
+    pub(crate) fn report_failure(&mut self, pool: u32, server: u32, cause: Cause, down: bool) {
         self.tell_failure(pool, server, cause);
-        if self.topology.pools[pool as usize].reports_failures {
-            self.pools[pool as usize].servers[server as usize].failing = true;
-            self.replies.outputs.push_back(Output::ServerFailed { pool, server, cause });
+        self.pools[pool as usize].servers[server as usize].failing = true;
+        if down {
+            self.mark_server(pool, server, Some(cause));
         }
+        self.replies.outputs.push_back(Output::ServerFailed { pool, server, cause, down });
     }
 
     fn tell_failure(&self, pool: u32, server: u32, cause: Cause) {

@@ -35,6 +35,15 @@ pub enum Input<'a> {
     ConnLost(ConnId, Cause),
     /// Open a connection to every server (`preconnect`).
     Preconnect,
+    /// A server is down (with the reason), as another worker found out or a probe says; or it is up again.
+    Server {
+        /// Index of the pool.
+        pool: u32,
+        /// Index of the server in the pool.
+        server: u32,
+        /// Why it is down; nothing: it is up.
+        down: Option<Cause>,
+    },
     /// Pools and servers are from now on these. Their number and order stay as they were.
     Topology(Arc<Topology>),
 }

@@ -36,6 +36,9 @@ pub enum Output {
         server: u32,
         /// How.
         cause: Cause,
+        /// Whether it refuses or hangs: with `fail_fast` no request goes to it until
+        /// [`crate::input::Input::Server`] says that it is up.
+        down: bool,
     },
     /// A server that had failed answered.
     ServerAnswered {

@@ -1,6 +1,7 @@
 //! Servers and the connections to them: choosing one, opening it, queueing on it, writing.
 
 use crate::core::Core;
+use crate::error::Cause;
 use crate::limits::SERVER_QUEUE_BYTES;
 use crate::output::Output;
 use crate::request::{Step, Target};
@@ -27,6 +28,8 @@ pub struct ServerState {
     pub(crate) retired: VecDeque<u32>,
     /// Whether a failure was reported and no reply since.
     pub(crate) failing: bool,
+    /// Why it is known to refuse or to hang; with `fail_fast` nothing is sent to it then.
+    pub(crate) down: Option<Cause>,
 }
 
 impl PoolState {
@@ -36,6 +39,7 @@ impl PoolState {
             conns: vec![NONE; view.server_connections],
             retired: VecDeque::new(),
             failing: false,
+            down: None,
         };
         PoolState { servers: view.servers.iter().map(|_| server()).collect() }
     }
@@ -62,9 +66,22 @@ impl Core {
         if conn != NONE { conn } else { self.open_conn(pool, server, slot) }
     }
 
-    /// Whether so much waits to be written that no more may be added.
-    pub(crate) fn is_full(&self, s: u32) -> bool {
-        self.conns[s].stream.waiting().len() >= SERVER_QUEUE_BYTES
+    /// The same, unless the server is known to be down or has too much waiting already.
+    pub(crate) fn usable_conn(&mut self, pool: u32, server: u32, lane: u32) -> Result<u32, Cause> {
+        if let Some(cause) = self.pools[pool as usize].servers[server as usize].down {
+            return Err(cause);
+        }
+        let conn = self.conn_for(pool, server, lane);
+        if self.conns[conn].stream.waiting().len() >= SERVER_QUEUE_BYTES {
+            return Err(Cause::QueueFull);
+        }
+        Ok(conn)
+    }
+
+    /// A server is known to be down, here or at another worker; or it answers again.
+    pub(crate) fn mark_server(&mut self, pool: u32, server: u32, down: Option<Cause>) {
+        let fail_fast = self.topology.pools[pool as usize].fail_fast;
+        self.pools[pool as usize].servers[server as usize].down = down.filter(|_| fail_fast);
     }
 
     fn open_conn(&mut self, pool: u32, server: u32, slot: u32) -> u32 {
@@ -153,6 +170,7 @@ impl Core {
 
     pub(crate) fn conn_up(&mut self, s: u32) {
         let conn = &mut self.conns[s];
+        conn.heard_us = self.now.mono_us;
         let handshake = conn.queue.iter().take_while(|entry| matches!(entry.target, Target::Handshake(_)));
         conn.phase = match handshake.count() {
             0 => Phase::Ready,

@@ -41,6 +41,8 @@ pub struct ServerConn {
     pub rest: Vec<u8>,
     /// How far it was looked at.
     pub scan: Scan,
+    /// When the server was last heard, in microseconds.
+    pub heard_us: u64,
     /// Replies read so far: a connection that never answered is not tried again at once.
     pub replies: u64,
 }
@@ -98,6 +100,7 @@ impl ServerConn {
             unsent: 0,
             rest: Vec::new(),
             scan,
+            heard_us: 0,
             replies: 0,
         }
     }

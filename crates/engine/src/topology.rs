@@ -29,8 +29,8 @@ pub struct PoolView {
     pub timeout_us: Option<u64>,
     /// Connections that a worker keeps to each server.
     pub server_connections: usize,
-    /// Whether failures of servers are to be reported.
-    pub reports_failures: bool,
+    /// Whether requests for a server that is known to be down fail at once.
+    pub fail_fast: bool,
     /// What clients must say and servers are told.
     pub redis_auth: Option<Vec<u8>>,
     /// The database selected on every server connection.
@@ -96,7 +96,7 @@ impl PoolView {
             servers,
             timeout_us: pool.timeout.map(|t| t.0.saturating_mul(1000)),
             server_connections: pool.server_connections.max(1) as usize,
-            reports_failures: pool.auto_eject_hosts,
+            fail_fast: pool.fail_fast,
             redis_auth: pool.redis_auth.clone().map(Into::into),
             redis_db: pool.redis_db,
             limits: limits(pool),

@@ -30,6 +30,15 @@ pub enum Message {
     },
     /// Route by this from now on.
     Topology(Arc<Topology>),
+    /// A server is down (with the reason) or up again, for `fail_fast`.
+    Server {
+        /// Index of the pool.
+        pool: u32,
+        /// Index of the server in the pool.
+        server: u32,
+        /// Why it is down; nothing: it is up.
+        down: Option<Cause>,
+    },
     /// Open a connection to every server.
     Preconnect,
     /// Accept no more, answer what was asked, and end, at the latest after so long.
@@ -58,6 +67,8 @@ pub enum Notice {
         server: u32,
         /// How.
         cause: Cause,
+        /// Whether it refuses or hangs.
+        down: bool,
     },
     /// A server that had failed answered.
     ServerAnswered {

@@ -389,8 +389,8 @@ impl Worker {
             Output::CloseClient(id, closing) => self.close_client(id, closing),
             Output::PauseClient(id) => self.read_client(id, false),
             Output::ResumeClient(id) => self.read_client(id, true),
-            Output::ServerFailed { pool, server, cause } => {
-                (self.notify)(Notice::ServerFailed { pool, server, cause });
+            Output::ServerFailed { pool, server, cause, down } => {
+                (self.notify)(Notice::ServerFailed { pool, server, cause, down });
             }
             Output::ServerAnswered { pool, server } => {
                 (self.notify)(Notice::ServerAnswered { pool, server });
@@ -421,6 +421,9 @@ impl Worker {
             Message::Topology(topology) => {
                 self.topology = topology.clone();
                 self.core.handle(Input::Topology(topology));
+            }
+            Message::Server { pool, server, down } => {
+                self.core.handle(Input::Server { pool, server, down });
             }
             Message::Preconnect => self.core.handle(Input::Preconnect),
             Message::Stop(within) => self.stop(within),

@@ -190,12 +190,14 @@ impl Core {
             self.fail(protocol, target, Cause::Refused.text());
             return None;
         };
-        let conn = self.conn_for(pool, server, c);
-        if self.is_full(conn) {
-            let protocol = self.topology.pools[pool as usize].protocol;
-            self.fail(protocol, target, Cause::QueueFull.text());
-            return None;
-        }
+        let conn = match self.usable_conn(pool, server, c) {
+            Ok(conn) => conn,
+            Err(cause) => {
+                let protocol = self.topology.pools[pool as usize].protocol;
+                self.fail(protocol, target, cause.text());
+                return None;
+            }
+        };
         self.append(conn, write);
         self.queued(conn, target);
         Some(conn)

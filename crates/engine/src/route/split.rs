@@ -45,7 +45,6 @@ impl Core {
             Placed::One(server) => {
                 self.forward(c, server, args.bytes(), command.flags.has(Flags::READONLY));
             }
-            Placed::Many if self.any_full(c) => self.refuse_full(c),
             Placed::Many => self.send_parts(c, args, &units, how, command.flags.has(Flags::READONLY)),
         }
     }
@@ -64,7 +63,6 @@ impl Core {
                 let target = Target::Request(slot);
                 self.forward_as(c, server, target, |out| memcache::forward(request, bytes, args, out));
             }
-            Placed::Many if self.any_full(c) => self.refuse_full(c),
             Placed::Many => {
                 let partial = self.view(c).partial_is_miss;
                 let read = matches!(request.verb, Verb::Get | Verb::Gets);
@@ -89,24 +87,6 @@ impl Core {
         if one { Placed::One(first) } else { Placed::Many }
     }
 
-    /// Whether a server of the placed keys can take no more: then no part is sent.
-    fn any_full(&mut self, c: u32) -> bool {
-        let pool = self.replies.clients[c].pool;
-        let servers = std::mem::take(&mut self.scratch.servers);
-        let full = servers.iter().any(|server| {
-            let conn = self.conn_for(pool, *server, c);
-            self.is_full(conn)
-        });
-        self.scratch.servers = servers;
-        full
-    }
-
-    fn refuse_full(&mut self, c: u32) {
-        let protocol = self.protocol(c);
-        let request = self.replies.ask(c, 0);
-        self.answer_error(request, protocol, Cause::QueueFull.text());
-    }
-
     fn send_parts(&mut self, c: u32, args: ArgView<'_>, units: &Units, how: How, read: bool) {
         let pool = self.replies.clients[c].pool;
         let redis = self.protocol(c) == Protocol::Redis;
@@ -118,15 +98,23 @@ impl Core {
         parts.resize(self.topology.pools[pool as usize].servers.len(), 0);
         servers.iter().for_each(|server| parts[*server as usize] += 1);
 
-        // Each server's part begins; `parts` now says which part a server has.
+        // Each server's part begins, where the server can be asked; `parts` now says which part a server has.
+        let mut failed = std::mem::take(&mut self.scratch.failed);
         for (server, count) in parts.iter_mut().enumerate() {
             let keys = std::mem::replace(count, NONE) as usize;
             if keys == 0 {
                 continue;
             }
-            *count = self.merges[merge].parts.len() as u32;
+            let part = self.merges[merge].parts.len() as u32;
             self.merges[merge].parts.push(Part { server: server as u32, reply: Vec::new() });
-            let conn = self.conn_for(pool, server as u32, c);
+            *count = part;
+            let conn = match self.usable_conn(pool, server as u32, c) {
+                Ok(conn) => conn,
+                Err(cause) => {
+                    failed.push((part, cause));
+                    continue;
+                }
+            };
             self.append(conn, |out| {
                 if redis {
                     encode::array_header(1 + keys * units.step + units.trailing, out);
@@ -136,33 +124,39 @@ impl Core {
                 }
             });
         }
+        let has_failed = |part: u32| failed.iter().any(|(other, _)| *other == part);
         // Each key goes to its server's part.
         for (unit, server) in servers.iter().enumerate() {
-            let conn = self.conn_for(pool, *server, c);
+            let part = parts[*server as usize];
             let from = units.first + unit * units.step;
-            self.append(conn, |out| {
-                if redis {
-                    (from..from + units.step).for_each(|index| encode::bulk(args.get(index), out));
-                } else {
-                    out.push(b' ');
-                    out.extend_from_slice(args.get(from));
-                }
-            });
             let state = &mut self.merges[merge];
-            state.order.push(parts[*server as usize]);
+            state.order.push(part);
             if !redis {
                 state.keys.push(args.get(from));
+            }
+            if failed.is_empty() || !has_failed(part) {
+                let conn = self.conn_for(pool, *server, c);
+                self.append(conn, |out| {
+                    if redis {
+                        (from..from + units.step).for_each(|index| encode::bulk(args.get(index), out));
+                    } else {
+                        memcache::encode::multiget_key(args.get(from), out);
+                    }
+                });
             }
         }
         // Each part ends.
         self.merges[merge].outstanding = self.merges[merge].parts.len() as u32;
         for (server, part) in parts.iter().enumerate().filter(|(_, part)| **part != NONE) {
+            if has_failed(*part) {
+                continue;
+            }
             let conn = self.conn_for(pool, server as u32, c);
             self.append(conn, |out| {
                 if redis {
                     (args.len() - units.trailing..args.len()).for_each(|i| encode::bulk(args.get(i), out));
                 } else {
-                    out.extend_from_slice(b"\r\n");
+                    memcache::encode::multiget_end(out);
                 }
             });
             self.queued(conn, Target::Part { merge, part: *part });
@@ -170,6 +164,11 @@ impl Core {
                 last.again = read;
             }
         }
+        let protocol = self.protocol(c);
+        for (part, cause) in failed.drain(..) {
+            self.fail(protocol, Target::Part { merge, part }, cause.text());
+        }
+        self.scratch.failed = failed;
         self.scratch.servers = servers;
         self.scratch.parts = parts;
     }
