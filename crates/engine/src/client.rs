@@ -42,6 +42,8 @@ pub struct Client {
     pub outbox: Outbox,
     /// Its number, as CLIENT ID tells it.
     pub number: u64,
+    /// When it last sent something, in microseconds.
+    pub heard_us: u64,
     /// Its address; none on a unix socket.
     pub peer: stats::Peer,
     /// What it said of itself; most say nothing.
@@ -100,6 +102,7 @@ impl Client {
             outbox: Outbox::default(),
             number,
             peer,
+            heard_us: 0,
             about: None,
         }
     }

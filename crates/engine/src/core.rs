@@ -48,7 +48,14 @@ pub struct Core {
     pub(crate) spare_merges: Vec<Merge>,
     pub(crate) conns: Slab<ServerConn>,
     pub(crate) pools: Vec<PoolState>,
-    pub(crate) deadlines: Deadlines,
+    /// When requests expire.
+    pub(crate) deadlines: Deadlines<ServerConn>,
+    /// When connections in the making are given up.
+    pub(crate) connects: Deadlines<ServerConn>,
+    /// When connections to servers may have been idle for too long.
+    pub(crate) idle_conns: Deadlines<ServerConn>,
+    /// When clients may have been idle for too long.
+    pub(crate) idle_clients: Deadlines<Client>,
     pub(crate) args: Args,
     pub(crate) scratch: Scratch,
     random: u64,
@@ -82,6 +89,9 @@ impl Core {
             conns: Slab::default(),
             pools,
             deadlines: Deadlines::default(),
+            connects: Deadlines::default(),
+            idle_conns: Deadlines::default(),
+            idle_clients: Deadlines::default(),
             args: Args::default(),
             scratch: Scratch::default(),
             random: seed | 1,
@@ -127,8 +137,14 @@ impl Core {
         self.count_pool(pool, PoolMetric::ClientConnections).add(1);
         self.shard.worker(WorkerMetric::CurrConnections).add(1);
         self.shard.worker(WorkerMetric::TotalConnections).add(1);
+        let idle = view.client_idle_us;
         let index = self.replies.clients.insert(client);
-        self.replies.clients.id(index)
+        self.replies.clients[index].heard_us = self.now.mono_us;
+        let id = self.replies.clients.id(index);
+        if let Some(idle) = idle {
+            self.idle_clients.arm(id, self.now.mono_us.saturating_add(idle));
+        }
+        id
     }
 
     /// The bytes to write to a client now.
@@ -148,7 +164,8 @@ impl Core {
 
     /// When [`Core::expire`] is next to be called, in microseconds.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.deadlines.next()
+        let times = [self.deadlines.next(), self.connects.next(), self.idle_conns.next(), self.idle_clients.next()];
+        times.into_iter().flatten().min()
     }
 
     /// How many clients there are.
@@ -192,6 +209,7 @@ impl Core {
         if client.reading != Reading::Open {
             return;
         }
+        client.heard_us = self.now.mono_us;
         if client.rest.is_empty() {
             let used = self.take_requests(c, bytes);
             self.keep_rest(c, bytes, used);
@@ -328,7 +346,7 @@ impl Core {
         self.drop_client(c, closing);
     }
 
-    fn drop_client(&mut self, c: u32, closing: Closing) {
+    pub(crate) fn drop_client(&mut self, c: u32, closing: Closing) {
         self.replies.outputs.push_back(Output::CloseClient(self.replies.clients.id(c), closing));
         let metric = if closing == Closing::Clean { PoolMetric::ClientEof } else { PoolMetric::ClientErr };
         self.count_client(c, metric);

@@ -4,19 +4,27 @@
 //! and one entry per connection is enough. An entry is left in the heap when the connection falls
 //! idle and looked at when its time comes: the heap is touched once per timeout, not per request.
 
-use crate::id::ConnId;
+use crate::id::Id;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::marker::PhantomData;
 
 /// Times at which connections want to be looked at.
-#[derive(Debug, Default)]
-pub struct Deadlines {
+#[derive(Debug)]
+pub struct Deadlines<K> {
     heap: BinaryHeap<Reverse<(u64, u32, u32)>>,
+    kind: PhantomData<fn() -> K>,
 }
 
-impl Deadlines {
+impl<K> Default for Deadlines<K> {
+    fn default() -> Self {
+        Deadlines { heap: BinaryHeap::new(), kind: PhantomData }
+    }
+}
+
+impl<K> Deadlines<K> {
     /// Looks at `conn` at `at_us`.
-    pub fn arm(&mut self, conn: ConnId, at_us: u64) {
+    pub fn arm(&mut self, conn: Id<K>, at_us: u64) {
         self.heap.push(Reverse((at_us, conn.index() as u32, conn.generation())));
     }
 
@@ -26,11 +34,11 @@ impl Deadlines {
     }
 
     /// A connection whose time has come.
-    pub fn due(&mut self, now_us: u64) -> Option<ConnId> {
+    pub fn due(&mut self, now_us: u64) -> Option<Id<K>> {
         if self.next()? > now_us {
             return None;
         }
         let Reverse((_, index, generation)) = self.heap.pop()?;
-        Some(ConnId::new(index, generation))
+        Some(Id::new(index, generation))
     }
 }

@@ -1,22 +1,65 @@
-//! Requests whose time is up.
+//! What has waited too long: requests, connections in the making, and whoever is idle.
 
 use crate::core::Core;
 use crate::error::Cause;
 use crate::id::ConnId;
 use crate::limits::RETIRED_PER_SERVER;
+use crate::output::Closing;
 use crate::request::Target;
 use crate::server_conn::{InFlight, Phase};
 use crate::slab::NONE;
 use stats::ServerMetric;
 
 impl Core {
-    /// Fails the requests whose time is up.
+    /// Deals with all whose time is up.
     pub fn expire(&mut self) {
+        let now = self.now.mono_us;
+        while let Some(id) = self.connects.due(now) {
+            if let Some(s) = self.conns.live(id).filter(|s| self.conns[*s].phase != Phase::Ready) {
+                self.lose_conn(s, Cause::TimedOut);
+            }
+        }
+        while let Some(id) = self.idle_conns.due(now) {
+            if let Some(s) = self.conns.live(id) {
+                self.close_if_idle(s);
+            }
+        }
+        while let Some(id) = self.idle_clients.due(now) {
+            if let Some(c) = self.replies.clients.live(id) {
+                self.drop_if_idle(c);
+            }
+        }
         while let Some(id) = self.deadlines.due(self.now.mono_us) {
             if let Some(s) = self.conns.live(id) {
                 self.conns[s].armed = false;
                 self.expire_conn(s, id);
             }
+        }
+    }
+
+    /// Closes a server connection that was not used for `server_idle_timeout`, or looks again later.
+    fn close_if_idle(&mut self, s: u32) {
+        let conn = &self.conns[s];
+        let Some(idle) = self.topology.pools[conn.pool as usize].server_idle_us else { return };
+        let now = self.now.mono_us;
+        let since = if conn.queue.is_empty() { conn.heard_us } else { now };
+        if since.saturating_add(idle) > now {
+            self.idle_conns.arm(self.conns.id(s), since.saturating_add(idle));
+        } else {
+            self.discard_conn(s);
+        }
+    }
+
+    /// Closes a client that sent nothing for `client_idle_timeout` and waits for nothing, or looks again later.
+    fn drop_if_idle(&mut self, c: u32) {
+        let client = &self.replies.clients[c];
+        let Some(idle) = self.topology.pools[client.pool as usize].client_idle_us else { return };
+        let now = self.now.mono_us;
+        let since = if client.is_settled() { client.heard_us } else { now };
+        if since.saturating_add(idle) > now {
+            self.idle_clients.arm(self.replies.clients.id(c), since.saturating_add(idle));
+        } else {
+            self.drop_client(c, Closing::Clean);
         }
     }
 

@@ -32,7 +32,9 @@ impl Core {
     pub(crate) fn lose_conn(&mut self, s: u32, cause: Cause) {
         let (pool, server) = (self.conns[s].pool, self.conns[s].server);
         let conn = &self.conns[s];
-        let idle = conn.queue.len() == conn.expired && conn.phase == Phase::Ready;
+        // A server that owes nothing may close: what was queued since has not left and goes elsewhere.
+        let owed = conn.queue.iter().skip(conn.expired).any(|entry| entry.start < conn.stream.written());
+        let idle = !owed && conn.phase == Phase::Ready;
         let ended = matches!(cause, Cause::Closed | Cause::Reset | Cause::BrokenPipe);
         let worked = ended && conn.replies > 0 && conn.phase == Phase::Ready;
         let connecting = conn.phase == Phase::Connecting;
@@ -57,12 +59,13 @@ impl Core {
         let mut torn = !conn.rest.is_empty();
         let mut again = Vec::new();
         let ends: Vec<u64> = conn.queue.iter().skip(1).map(|next| next.start).chain([conn.whole]).collect();
-        for (entry, end) in conn.queue.drain(..).zip(ends) {
+        let given_up = conn.expired;
+        for (index, (entry, end)) in conn.queue.drain(..).zip(ends).enumerate() {
             let unsent = worked && entry.start >= conn.stream.written();
             let read = retry_reads && entry.again && !torn;
             torn = false;
-            if (unsent || read) && entry.target != Target::Nobody {
-                again.push((entry, end));
+            if (unsent || read) && index >= given_up {
+                again.push((InFlight { again: entry.again && unsent, ..entry }, end));
             } else {
                 self.fail(protocol, entry.target, cause.text());
             }
@@ -70,8 +73,7 @@ impl Core {
         if !again.is_empty() {
             let fresh = self.conn_for(pool, server, lane);
             for (entry, end) in again {
-                let sent = entry.start < conn.stream.written();
-                self.send_again(fresh, conn.stream.between(entry.start, end), entry, sent);
+                self.send_again(fresh, conn.stream.between(entry.start, end), entry);
             }
         }
         conn.stream.release(&mut self.replies.buffers);
@@ -79,13 +81,13 @@ impl Core {
     }
 
     /// Queues a request on another connection; its time goes on counting from when it was first queued.
-    fn send_again(&mut self, s: u32, bytes: &[u8], entry: InFlight, was_sent: bool) {
+    fn send_again(&mut self, s: u32, bytes: &[u8], entry: InFlight) {
         let not_before = self.conns[s].queue.back().map_or(0, |last| last.at_us);
         self.append(s, |out| out.extend_from_slice(bytes));
         self.queued(s, entry.target);
         if let Some(last) = self.last_queued(s) {
             last.at_us = entry.at_us.max(not_before);
-            last.again = entry.again && !was_sent;
+            last.again = entry.again;
             last.fragile = entry.fragile;
         }
     }

@@ -97,6 +97,9 @@ impl Core {
         if self.topology.pools[pool as usize].protocol == Protocol::Redis {
             self.queue_handshake(s);
         }
+        if let Some(connect) = self.topology.pools[pool as usize].connect_us {
+            self.connects.arm(self.conns.id(s), self.now.mono_us.saturating_add(connect));
+        }
         self.replies.outputs.push_back(Output::Connect { conn: self.conns.id(s), pool, server });
         s
     }
@@ -177,6 +180,9 @@ impl Core {
             n => Phase::Handshaking(conn.queue.get(n).map_or(conn.whole, |next| next.start)),
         };
         self.count_server(s, ServerMetric::ServerConnections).add(1);
+        if let Some(idle) = self.topology.pools[self.conns[s].pool as usize].server_idle_us {
+            self.idle_conns.arm(self.conns.id(s), self.now.mono_us.saturating_add(idle));
+        }
         self.wake_conn(s);
     }
 

@@ -1,7 +1,7 @@
 //! The immutable view of pools and servers that a worker routes by. The control plane makes a new
 //! one when a server is ejected or comes back, and workers take it up between two ticks.
 
-use config::{Address, Partial, Pool, Protocol, Settings};
+use config::{Address, Millis, Partial, Pool, Protocol, Settings};
 use placement::{DistributionKind, Member, Placement, Ring};
 use wire::limits::Limits;
 
@@ -27,6 +27,12 @@ pub struct PoolView {
     pub servers: Vec<ServerView>,
     /// How long a request may take, in microseconds from being queued; none: for ever.
     pub timeout_us: Option<u64>,
+    /// How long connecting may take, in microseconds.
+    pub connect_us: Option<u64>,
+    /// How long a server connection may be idle, in microseconds.
+    pub server_idle_us: Option<u64>,
+    /// How long a client may be idle, in microseconds.
+    pub client_idle_us: Option<u64>,
     /// Connections that a worker keeps to each server.
     pub server_connections: usize,
     /// Whether requests for a server that is known to be down fail at once.
@@ -94,7 +100,10 @@ impl PoolView {
             },
             random: pool.distribution == DistributionKind::Random,
             servers,
-            timeout_us: pool.timeout.map(|t| t.0.saturating_mul(1000)),
+            timeout_us: pool.timeout.map(micros),
+            connect_us: pool.connect_timeout.map(micros),
+            server_idle_us: pool.server_idle_timeout.map(micros),
+            client_idle_us: pool.client_idle_timeout.map(micros),
             server_connections: pool.server_connections.max(1) as usize,
             fail_fast: pool.fail_fast,
             redis_auth: pool.redis_auth.clone().map(Into::into),
@@ -107,6 +116,10 @@ impl PoolView {
             partial_is_miss: pool.partial == Partial::Miss,
         }
     }
+}
+
+fn micros(time: Millis) -> u64 {
+    time.0.saturating_mul(1000)
 }
 
 fn limits(pool: &Pool) -> Limits {
