@@ -1,7 +1,11 @@
 //! The project's scripts: `cargo xtask <task>`.
 
+mod ci;
 mod r#gen;
+mod install;
+mod tidy;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 /// One script.
@@ -12,11 +16,15 @@ struct Task {
     run: fn(&[String]) -> anyhow::Result<()>,
 }
 
-const TASKS: &[Task] = &[Task {
-    name: "gen",
-    help: "write what is generated from data; `--check` only says what is out of date",
-    run: r#gen::run,
-}];
+const TASKS: &[Task] = &[
+    Task { name: "ci", help: "everything that must hold before a change is taken", run: ci::run },
+    Task {
+        name: "gen",
+        help: "write what is generated from data; `--check` only says what is out of date",
+        run: r#gen::run,
+    },
+    Task { name: "tidy", help: "the rules of the house that no compiler knows", run: tidy::run },
+];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -34,4 +42,9 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The root of the project.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the workspace")
 }

@@ -1,0 +1,105 @@
+//! `cargo xtask ci`: everything that must hold before a change is taken, here as on the CI machine.
+//!
+//! Quick checks first, so that a forgotten `cargo fmt` does not cost a build. Stops at the first failure.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use crate::{install, root};
+
+/// A step is a command, so that it can be run again alone.
+struct Step {
+    name: &'static str,
+    /// Words apart by blanks. `cargo xtask` is this very program.
+    command: &'static str,
+    /// What may mend it.
+    mend: Option<&'static str>,
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "format", command: "cargo fmt --all --check", mend: Some("cargo fmt --all") },
+    Step { name: "tidy", command: "cargo xtask tidy", mend: None },
+    Step { name: "generated files", command: "cargo xtask gen --check", mend: Some("cargo xtask gen") },
+    Step { name: "clippy", command: "cargo clippy --workspace --all-targets -- -D warnings", mend: None },
+    Step { name: "build of the tests", command: "cargo test --workspace --no-run", mend: None },
+    Step { name: "tests", command: "cargo test --workspace", mend: None },
+];
+
+/// Runs all steps; with `--no-install`, with the servers that are there.
+pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
+    let install = match args {
+        [] => true,
+        [flag] if flag == "--no-install" => false,
+        _ => bail!("usage: cargo xtask ci [--no-install]"),
+    };
+    let mut times = Times(Vec::new());
+    let python = times.take("needs", || needs(install))?;
+    for step in STEPS {
+        times.take(step.name, || step.run(python.as_ref()))?;
+    }
+    drop(times);
+    println!("\nall of it holds");
+    Ok(())
+}
+
+fn needs(install: bool) -> anyhow::Result<Option<PathBuf>> {
+    for tool in ["fmt", "clippy"] {
+        let asked = Command::new(env!("CARGO")).args([tool, "--version"]).stdin(Stdio::null()).output();
+        if !asked.is_ok_and(|answer| answer.status.success()) {
+            bail!("`cargo {tool}` is not there: rustup component add rustfmt clippy");
+        }
+    }
+    if !install {
+        return Ok(None);
+    }
+    install::servers()?;
+    install::python().context("the client libraries cannot be installed")
+}
+
+impl Step {
+    fn run(&self, python: Option<&PathBuf>) -> anyhow::Result<()> {
+        let words: Vec<&str> = self.command.split(' ').collect();
+        let (program, rest) = match words[..] {
+            ["cargo", "xtask", ref rest @ ..] => (std::env::current_exe()?, rest),
+            ["cargo", ref rest @ ..] => (env!("CARGO").into(), rest),
+            _ => unreachable!("every step is a cargo command"),
+        };
+        let mut command = Command::new(program);
+        command.args(rest).current_dir(root()).stdin(Stdio::null()).env("PATH", install::search_path());
+        if let Some(python) = python {
+            command.env("CASHEW_TEST_PYTHON", python);
+        }
+        let status = command.status().with_context(|| self.command)?;
+        if !status.success() {
+            let mend = self.mend.map(|mend| format!("\nperhaps mended by: {mend}")).unwrap_or_default();
+            bail!("failed ({status})\nrun it again alone: {}{mend}", self.command);
+        }
+        Ok(())
+    }
+}
+
+/// How long each step took; told at the end, however it comes.
+struct Times(Vec<(&'static str, Duration)>);
+
+impl Times {
+    fn take<T>(&mut self, name: &'static str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+        println!("\n== {name}");
+        let start = Instant::now();
+        let outcome = work();
+        self.0.push((name, start.elapsed()));
+        outcome.context(name)
+    }
+}
+
+impl Drop for Times {
+    fn drop(&mut self) {
+        println!("\n== times");
+        let total = self.0.iter().map(|(_, time)| *time).sum();
+        for (name, time) in self.0.iter().copied().chain([("all", total)]) {
+            println!("{name:20}{:7.1} s", time.as_secs_f64());
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What the tests need besides Rust: real servers to run against, and a Python for the client libraries.
+//!
+//! On Debian and what derives from it, what is missing is installed; elsewhere a sentence says what to install.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+
+use crate::root;
+
+/// A need, and the Debian package that fills it.
+struct Need {
+    package: &'static str,
+    /// A command that succeeds where the package is there; with a program alone, finding it is enough.
+    probe: &'static [&'static str],
+}
+
+const NEEDS: &[Need] = &[
+    Need { package: "redis-server", probe: &["redis-server"] },
+    Need { package: "memcached", probe: &["memcached"] },
+    Need { package: "nutcracker", probe: &["nutcracker"] },
+    Need { package: "python3-venv", probe: &["python3", "-c", "import venv, ensurepip"] },
+];
+
+/// Installs what is missing. Fails where that cannot be done, naming what is missing.
+pub(crate) fn servers() -> anyhow::Result<()> {
+    let missing = missing();
+    if missing.is_empty() {
+        println!("all there: {}", packages(NEEDS.iter()));
+        return Ok(());
+    }
+    let names = packages(missing.iter().copied());
+    let by_hand = format!(
+        "install {names}, or run `cargo xtask ci --no-install`: tests without their server are skipped"
+    );
+    if !there("apt-get") {
+        bail!("not installed, and there is no apt-get: {by_hand}");
+    }
+    let mut install = Command::new("sh");
+    if !rustix::process::geteuid().is_root() {
+        let allowed = quietly("sudo", &["-n", "true"]);
+        if !allowed {
+            bail!("not installed, and neither root nor sudo without a password: {by_hand}");
+        }
+        install = Command::new("sudo");
+        install.args(["-n", "sh"]);
+    }
+    println!("installing {names}");
+    install.args(["-c", APT, "apt"]).args(missing.iter().map(|need| need.package));
+    let status = install.stdin(Stdio::null()).status().context("apt-get cannot be run")?;
+    let still = self::missing();
+    if !status.success() || !still.is_empty() {
+        bail!("apt-get did not install {} ({status}): {by_hand}", packages(still.into_iter()));
+    }
+    if Path::new("/run/systemd/system").exists() {
+        println!(
+            "none of them was started; Debian will at the next boot (systemctl disable NAME prevents it)"
+        );
+    }
+    Ok(())
+}
+
+/// The Python for the tests with client libraries, made below target/ with what `requirements.txt` names; nothing where
+/// no such tests are.
+pub(crate) fn python() -> anyhow::Result<Option<PathBuf>> {
+    let wanted = root().join(REQUIREMENTS);
+    let Ok(text) = std::fs::read_to_string(&wanted) else { return Ok(None) };
+    let home = target().join("client-libraries");
+    let python = home.join("bin/python");
+    let stamp = home.join("requirements.txt");
+    if python.exists() && std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == text) {
+        println!("client libraries: {}", home.display());
+        return Ok(Some(python));
+    }
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
+    run(Command::new(&python)
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+        .arg(&wanted))?;
+    // Last, so that half an installation is done again.
+    std::fs::write(&stamp, text).with_context(|| stamp.display().to_string())?;
+    println!("client libraries: installed in {}", home.display());
+    Ok(Some(python))
+}
+
+/// The client libraries whose tests are in `crates/cashew/tests/it/clients.rs`.
+const REQUIREMENTS: &str = "crates/cashew/tests/clients/requirements.txt";
+
+/// As root. Debian starts a server when its package is installed; a policy for the time of the installation prevents
+/// that, unless the machine has one of its own.
+const APT: &str = r#"
+set -e
+export DEBIAN_FRONTEND=noninteractive
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 1' HUP INT TERM
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+fi
+apt-get update -q
+apt-get install -q -y --no-install-recommends "$@"
+"#;
+
+/// The search path, with the folders where Debian keeps servers: they are not on every user's path.
+pub(crate) fn search_path() -> std::ffi::OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/local/sbin:/usr/sbin:/sbin");
+    path
+}
+
+fn missing() -> Vec<&'static Need> {
+    let filled = |need: &&Need| match need.probe {
+        [program] => there(program),
+        [program, args @ ..] => quietly(program, args),
+        [] => true,
+    };
+    NEEDS.iter().filter(|need| !filled(need)).collect()
+}
+
+fn packages<'a>(needs: impl Iterator<Item = &'a Need>) -> String {
+    needs.map(|need| need.package).collect::<Vec<_>>().join(" ")
+}
+
+fn there(program: &str) -> bool {
+    std::env::split_paths(&search_path()).any(|folder| folder.join(program).is_file())
+}
+
+fn quietly(program: &str, args: &[&str]) -> bool {
+    let status = Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    status.is_ok_and(|status| status.success())
+}
+
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let name = format!("{command:?}");
+    let status = command.stdin(Stdio::null()).status().with_context(|| name.clone())?;
+    if !status.success() {
+        bail!("{name}: {status}");
+    }
+    Ok(())
+}
+
+/// Where cargo puts what it builds.
+fn target() -> PathBuf {
+    let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    named.map_or_else(|| root().join("target"), |named| root().join(named))
+}
