@@ -2,7 +2,7 @@
 
 use crate::cli::{self, Action, DEFAULT_CONF_FILE, Invocation, Program};
 use crate::pid_file::PidFile;
-use crate::{daemon, demo};
+use crate::{ctl, daemon, demo};
 use anyhow::{Context, Result, bail};
 use config::{Process, Settings};
 use control::{Log, Options, line};
@@ -17,6 +17,9 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The whole program.
 pub(crate) fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
+    if let Some(order) = order(&args) {
+        return finish(ctl::run(order));
+    }
     let invocation = match cli::parse(args.iter().cloned()) {
         Ok(invocation) => invocation,
         Err(error) => {
@@ -34,6 +37,18 @@ pub(crate) fn main() -> ExitCode {
         Action::TestConf => test_conf(&invocation),
         Action::Run => run(&invocation, &args),
     };
+    finish(outcome)
+}
+
+/// What follows `ctl`; nothing when this is no order to a running process. Called as nutcracker there are none:
+/// it ignores words.
+fn order(args: &[OsString]) -> Option<&[OsString]> {
+    let (name, rest) = args.split_first()?;
+    let (word, order) = rest.split_first()?;
+    (word == "ctl" && Path::new(name).file_name()? != "nutcracker").then_some(order)
+}
+
+fn finish(outcome: Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

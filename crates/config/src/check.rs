@@ -10,7 +10,7 @@ use crate::mistake::Mistake;
 use crate::options::PROCESS_SECTION;
 use crate::raw::{self, Section, Word};
 use crate::read;
-use crate::settings::{Partial, Pool, ProcessSection, Protocol, Server, Settings};
+use crate::settings::{OnFailure, Partial, Pool, ProcessSection, Protocol, Server, Settings};
 
 /// Reads a configuration.
 ///
@@ -73,6 +73,7 @@ fn process_section(fields: &mut Fields<'_, '_>) -> ProcessSection {
         stats_port: fields.get("stats_port", read::number).map(|port| u16::try_from(port).expect(NARROW)),
         stats_addr: fields.get("stats_addr", read::text),
         stats_interval: fields.get("stats_interval", read::millis),
+        control_socket: fields.get("control_socket", read::path),
         pid_file: fields.get("pid_file", read::path),
         mbuf_size: fields.get("mbuf_size", read::bytes).map(|size| u32::try_from(size.0).expect(NARROW)),
         daemonize: fields.get("daemonize", read::boolean),
@@ -112,6 +113,9 @@ fn check_pool(name: &Word, fields: &mut Fields<'_, '_>, resolve: &Resolve<'_>) -
     {
         fields.mistake(word, Some("redis_auth"), "is for redis pools only; this one lacks \"redis: true\"");
     }
+    let auto_eject_hosts = fields.value("auto_eject_hosts", read::boolean);
+    let by_default = if auto_eject_hosts { OnFailure::Eject } else { OnFailure::Error };
+    let on_failure = fields.get("on_failure", read::on_failure).unwrap_or(by_default);
     let listen = fields.get("listen", |_, text| address::listen(text, resolve));
     Some(Pool {
         name: name.text.clone(),
@@ -127,12 +131,14 @@ fn check_pool(name: &Word, fields: &mut Fields<'_, '_>, resolve: &Resolve<'_>) -
         tcpkeepalive: fields.value("tcpkeepalive", read::boolean),
         reuseport: fields.value("reuseport", read::boolean),
         preconnect: fields.value("preconnect", read::boolean),
-        auto_eject_hosts: fields.value("auto_eject_hosts", read::boolean),
+        auto_eject_hosts: on_failure == OnFailure::Eject,
         server_connections: fields.value("server_connections", read::number),
         server_retry_timeout: fields.value("server_retry_timeout", read::millis),
         // twemproxy counts a failure before it compares, so 0 acts as 1.
         server_failure_limit: fields.value("server_failure_limit", read::number).max(1),
         servers: check_servers(fields),
+        on_failure,
+        error_text: fields.get("error_text", read::reply_text),
         max_ejected_percent: fields.value("max_ejected_percent", read::number),
         fail_fast: fields.value("fail_fast", read::boolean),
         retry_reads: fields.value("retry_reads", read::boolean),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use placement::{DistributionKind, HashKind, HashTag};
 
 use crate::options::{Kind, Row};
-use crate::settings::Partial;
+use crate::settings::{OnFailure, Partial};
 use crate::suggest::did_you_mean;
 use crate::units::{Bytes, Millis};
 
@@ -61,6 +61,22 @@ pub(crate) fn partial(row: &Row, text: &str) -> Result<Partial, String> {
         "error" => Ok(Partial::Error),
         "miss" => Ok(Partial::Miss),
         _ => Err(one_of(row, text)),
+    }
+}
+
+pub(crate) fn on_failure(row: &Row, text: &str) -> Result<OnFailure, String> {
+    match text {
+        "eject" => Ok(OnFailure::Eject),
+        "error" => Ok(OnFailure::Error),
+        _ => Err(one_of(row, text)),
+    }
+}
+
+/// A text that fits into one line of an error reply.
+pub(crate) fn reply_text(_: &Row, text: &str) -> Result<String, String> {
+    match text.chars().any(char::is_control) {
+        true => Err("must be one line without control characters".to_owned()),
+        false => Ok(text.to_owned()),
     }
 }
 

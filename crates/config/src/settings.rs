@@ -61,6 +61,10 @@ pub struct Pool {
     pub server_failure_limit: u32,
     /// At least one server, in twemproxy's order: shorter names first, then bytewise. Placement depends on it.
     pub servers: Vec<Server>,
+    /// What happens to the keys of a server that fails.
+    pub on_failure: OnFailure,
+    /// What clients read while a server is known to be down or drained; `None`: the reason.
+    pub error_text: Option<String>,
     /// The most servers, in percent, that may be out at once.
     pub max_ejected_percent: u32,
     /// Answer at once for a server that is known to fail, until a probe succeeds.
@@ -94,6 +98,15 @@ pub enum Protocol {
     Redis,
     /// The memcached protocol.
     Memcache,
+}
+
+/// What happens to the keys of a server that fails or is drained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// They are spread over the others until it is back.
+    Eject,
+    /// They stay, and their requests get an error.
+    Error,
 }
 
 /// What a multi-get answers for the keys of a server that fails.
@@ -165,6 +178,8 @@ pub struct ProcessSection {
     pub stats_addr: Option<String>,
     /// twemproxy's aggregation interval.
     pub stats_interval: Option<Millis>,
+    /// Unix socket for `cashew ctl`.
+    pub control_socket: Option<PathBuf>,
     /// File for the process id.
     pub pid_file: Option<PathBuf>,
     /// twemproxy's buffer size in bytes, 512 to 16777216.
@@ -188,6 +203,8 @@ pub struct Process {
     pub stats_addr: String,
     /// twemproxy's aggregation interval.
     pub stats_interval: Millis,
+    /// Unix socket for `cashew ctl`.
+    pub control_socket: Option<PathBuf>,
     /// File for the process id.
     pub pid_file: Option<PathBuf>,
     /// twemproxy's buffer size in bytes.
@@ -207,6 +224,7 @@ impl ProcessSection {
             stats_port: self.stats_port.or(other.stats_port),
             stats_addr: self.stats_addr.or(other.stats_addr),
             stats_interval: self.stats_interval.or(other.stats_interval),
+            control_socket: self.control_socket.or(other.control_socket),
             pid_file: self.pid_file.or(other.pid_file),
             mbuf_size: self.mbuf_size.or(other.mbuf_size),
             daemonize: self.daemonize.or(other.daemonize),
@@ -226,6 +244,7 @@ impl Process {
             stats_port: said.stats_port.expect(DEFAULT),
             stats_addr: said.stats_addr.expect(DEFAULT),
             stats_interval: said.stats_interval.expect(DEFAULT),
+            control_socket: said.control_socket,
             pid_file: said.pid_file,
             mbuf_size: said.mbuf_size.expect(DEFAULT),
             daemonize: said.daemonize.expect(DEFAULT),

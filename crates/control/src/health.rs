@@ -158,6 +158,16 @@ impl Health {
         wait.mul_f64(1.0 + chance / 4.0)
     }
 
+    /// In a word, for people.
+    pub(crate) fn word(&self) -> &'static str {
+        match (self.ejected, self.down) {
+            (true, _) => "ejected",
+            (false, Some(_)) => "down",
+            (false, None) if self.failures > 0 => "failing",
+            (false, None) => "up",
+        }
+    }
+
     /// Whether it takes keys.
     pub(crate) fn is_in(&self) -> bool {
         !self.ejected

@@ -1,20 +1,22 @@
 //! The control plane's one loop.
 
+use crate::admin::ctl::{Asked as AskedBySocket, ControlSocket};
 use crate::admin::stats_port::StatsPort;
 use crate::capacity::Capacity;
 use crate::discovery::dns;
 use crate::event_log::EventLog;
-use crate::health::{Failure, Health, Rules, Verdict};
+use crate::health::{Failure, Health};
 use crate::line;
 use crate::log::Log;
 use crate::probe;
 use crate::signal::{Asked, Signals};
 use crate::start::Options;
 use config::Settings;
-use engine::topology::Topology;
-use engine::{Process, error::Cause};
+use engine::topology::{Standing, Topology};
+use engine::Process;
 use reactor::net::SockAddr;
-use stats::{EventRing, Layout, PoolLayout, PoolMetric, ProcessInfo, Registry, ServerMetric, Shard};
+use stats::{EventRing, Layout, PoolLayout, ProcessInfo, Registry, Shard};
+use std::cell::Cell;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
@@ -41,42 +43,48 @@ const READ_PER_MBUF: usize = 4;
 pub(crate) struct Bound {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) stats: StatsPort,
+    pub(crate) control: Option<ControlSocket>,
 }
 
 /// The control plane's state.
 pub(crate) struct Plane {
-    settings: Rc<Settings>,
-    log: Arc<Log>,
+    pub(crate) settings: Rc<Settings>,
+    pub(crate) log: Arc<Log>,
     registry: Arc<Registry>,
     /// The control plane's own counters: a shard of its own, so that every counter has one writer.
-    shard: Arc<Shard>,
+    pub(crate) shard: Arc<Shard>,
     events: Arc<EventRing>,
     event_log: EventLog,
-    health: Vec<Vec<Health>>,
-    workers: Vec<Handle>,
+    pub(crate) health: Vec<Vec<Health>>,
+    /// Servers that an operator has taken out.
+    pub(crate) drained: Vec<Vec<bool>>,
+    pub(crate) workers: Vec<Handle>,
     threads: Vec<JoinHandle<()>>,
     /// Workers that have not ended.
     running: usize,
     notices: UnboundedReceiver<Notice>,
     probes: (UnboundedSender<Probed>, UnboundedReceiver<Probed>),
-    info: Rc<Info>,
+    pub(crate) info: Rc<Info>,
     stats: Option<StatsPort>,
+    pub(crate) control: Option<ControlSocket>,
+    pub(crate) orders: (UnboundedSender<AskedBySocket>, UnboundedReceiver<AskedBySocket>),
 }
 
 /// What the stats port says beside the counters.
-struct Info {
+pub(crate) struct Info {
     version: &'static str,
     host: String,
     started: Instant,
     listening: u64,
-    gate: Arc<Gate>,
-    capacity: Capacity,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) capacity: Cell<Capacity>,
 }
 
-struct Probed {
-    pool: usize,
-    server: usize,
-    answered: bool,
+/// How a probe ended.
+pub(crate) struct Probed {
+    pub(crate) pool: usize,
+    pub(crate) server: usize,
+    pub(crate) answered: bool,
 }
 
 impl Plane {
@@ -99,7 +107,7 @@ impl Plane {
         let (notify, notices) = unbounded_channel();
         let handles: Vec<Handle> = (0..count).map(|_| Handle::new()).collect::<io::Result<_>>()?;
         let started = Instant::now();
-        let topology = Arc::new(Topology::new(&settings, |_, _| true));
+        let topology = Arc::new(Topology::new(&settings, |_, _| Standing::In));
         let mut threads = Vec::new();
         for index in 0..count {
             let notify = notify.clone();
@@ -124,6 +132,7 @@ impl Plane {
         }
         Ok(Plane {
             health: settings.pools.iter().map(|pool| pool.servers.iter().map(|_| Health::default()).collect()).collect(),
+            drained: settings.pools.iter().map(|pool| vec![false; pool.servers.len()]).collect(),
             shard: registry.shards()[count].clone(),
             info: Rc::new(Info {
                 version,
@@ -131,7 +140,7 @@ impl Plane {
                 started,
                 listening: settings.pools.len() as u64,
                 gate,
-                capacity,
+                capacity: Cell::new(capacity),
             }),
             settings: Rc::new(settings),
             log,
@@ -144,6 +153,8 @@ impl Plane {
             notices,
             probes: unbounded_channel(),
             stats: Some(bound.stats),
+            control: bound.control,
+            orders: unbounded_channel(),
         })
     }
 
@@ -164,6 +175,7 @@ impl Plane {
     async fn turn(&mut self) -> io::Result<()> {
         let mut signals = Signals::new()?;
         self.serve_stats();
+        self.serve_control();
         let mut look = tokio::time::interval(LOOK_EVERY);
         let mut stop_at: Option<tokio::time::Instant> = None;
         while self.running > 0 {
@@ -181,6 +193,10 @@ impl Plane {
                     }
                 }
                 Some(notice) = self.notices.recv() => self.take(notice),
+                Some((order, back)) = self.orders.1.recv() => {
+                    // Who asked may be gone; the order holds all the same.
+                    _ = back.send(self.order(&order));
+                }
                 Some(probed) = self.probes.1.recv() => self.take_probe(&probed),
                 _ = look.tick() => self.look(),
                 () = overdue => {
@@ -241,72 +257,9 @@ impl Plane {
         }
     }
 
-    // ---- health
-
-    fn rules(&self, pool: usize) -> Rules {
-        let pool = &self.settings.pools[pool];
-        Rules {
-            ejects: pool.auto_eject_hosts,
-            failure_limit: pool.server_failure_limit,
-            retry_after: Duration::from_millis(pool.server_retry_timeout.0),
-        }
-    }
-
-    /// Whether the pool may lose one more server (`max_ejected_percent`).
-    fn has_room(&self, pool: usize) -> bool {
-        let out = self.health[pool].iter().filter(|health| !health.is_in()).count();
-        let percent = self.settings.pools[pool].max_ejected_percent as usize;
-        (out + 1) * 100 <= percent * self.health[pool].len()
-    }
-
-    fn server_failed(&mut self, pool: usize, server: usize, failure: Failure) {
-        let (rules, room, chance) = (self.rules(pool), self.has_room(pool), self.chance());
-        let verdict = self.health[pool][server].failed(failure, rules, room, Instant::now(), chance);
-        self.carry_out(pool, server, verdict);
-    }
-
-    fn take_probe(&mut self, probed: &Probed) {
-        let &Probed { pool, server, answered } = probed;
-        let (rules, room, chance) = (self.rules(pool), self.has_room(pool), self.chance());
-        let verdict = self.health[pool][server].probed(answered, rules, room, Instant::now(), chance);
-        self.carry_out(pool, server, verdict);
-    }
-
-    fn carry_out(&mut self, pool: usize, server: usize, verdict: Verdict) {
-        let settings = self.settings.clone();
-        let (owner, name) = (&settings.pools[pool].name, &settings.pools[pool].servers[server].name);
-        if let Some(cause) = verdict.down {
-            line!(self.log, Warning, "pool '{owner}': server '{name}' is down ({}), probing it", cause.text());
-            self.tell_workers(pool, server, Some(cause));
-        }
-        if verdict.eject {
-            let unix_us = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
-            self.shard.pool(pool, PoolMetric::ServerEjects).add(1);
-            self.shard.server(pool, server, ServerMetric::ServerEjectedAt).set(unix_us);
-            let retry = settings.pools[pool].server_retry_timeout.0;
-            line!(self.log, Warning, "pool '{owner}': server '{name}' is ejected, next probe in {retry} ms");
-            self.publish();
-        }
-        if verdict.recovered {
-            line!(self.log, Warning, "pool '{owner}': server '{name}' answers again");
-            self.publish();
-            self.tell_workers(pool, server, None);
-        }
-    }
-
-    fn tell_workers(&self, pool: usize, server: usize, down: Option<Cause>) {
-        for worker in &self.workers {
-            worker.send(Message::Server { pool: pool as u32, server: server as u32, down });
-        }
-    }
-
-    /// A number in 0..1 that differs from process to process and time to time.
-    fn chance(&self) -> f64 {
-        f64::from(seed(0) as u32) / f64::from(u32::MAX)
-    }
-
-    fn publish(&self) {
-        let topology = Topology::new(&self.settings, |pool, server| self.health[pool][server].is_in());
+    /// Hands all workers the view of pools and servers as it is now.
+    pub(crate) fn publish(&self) {
+        let topology = Topology::new(&self.settings, |pool, server| self.standing(pool, server));
         let topology = Arc::new(topology);
         for worker in &self.workers {
             worker.send(Message::Topology(topology.clone()));
@@ -336,8 +289,14 @@ impl Plane {
     fn serve_stats(&mut self) {
         let Some(port) = self.stats.take() else { return };
         let (registry, info, log) = (self.registry.clone(), self.info.clone(), self.log.clone());
+        let workers = self.workers.len();
         tokio::task::spawn_local(async move {
-            let text = move || stats::json(&registry.snapshot(), &info.process(&registry));
+            let text = move || {
+                let mut snapshot = registry.snapshot();
+                // The control plane's own shard is no worker's.
+                snapshot.workers = workers;
+                stats::json(&snapshot, &info.process(&registry))
+            };
             if let Err(error) = port.serve(text).await {
                 line!(log, Error, "the stats port ended: {error}");
             }
@@ -356,7 +315,7 @@ impl Info {
             total_connections: snapshot.worker(stats::WorkerMetric::TotalConnections) + self.listening,
             curr_connections: snapshot.worker(stats::WorkerMetric::CurrConnections) + self.listening,
             max_clients: self.gate.max(),
-            extra: vec![("max_fds", self.capacity.max_fds)],
+            extra: vec![("max_fds", self.capacity.get().max_fds)],
         }
     }
 }
@@ -383,7 +342,7 @@ fn spawn(index: usize, worker: Worker, log: Arc<Log>) -> io::Result<JoinHandle<(
     })
 }
 
-fn seed(index: usize) -> u64 {
+pub(crate) fn seed(index: usize) -> u64 {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
     nanos ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

@@ -1,5 +1,6 @@
 //! Starting: settings in, a running proxy out. Nothing is served before everything is bound.
 
+use crate::admin::ctl::ControlSocket;
 use crate::capacity::Capacity;
 use crate::line;
 use crate::log::Log;
@@ -8,7 +9,7 @@ use config::{Listen, Pool, Protocol, Settings};
 use reactor::net;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use worker::Listener;
 
@@ -60,6 +61,14 @@ pub enum StartError {
         /// What the system says.
         error: io::Error,
     },
+    /// The control socket cannot be bound.
+    #[error("control socket {} cannot be bound: {error}", path.display())]
+    Control {
+        /// As the configuration has it.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
     /// The system refused something else.
     #[error(transparent)]
     System(#[from] io::Error),
@@ -81,13 +90,15 @@ pub fn run(options: Options) -> Result<(), StartError> {
     );
     let stats = bind_stats(&options.process)?;
     line!(log, Notice, "stats on {}", stats.address());
+    let control = options.process.control_socket.as_deref().map(bind_control).transpose()?;
     let mut sockets = Vec::new();
     for (index, pool) in options.settings.pools.iter().enumerate() {
         sockets.push(bind_pool(index, pool, &log)?);
     }
     let mut paths: Vec<PathBuf> = options.settings.pools.iter().filter_map(unix_path).collect();
     paths.extend(stats.path());
-    let outcome = Plane::start(options, capacity, Bound { listeners: sockets, stats }).and_then(Plane::run);
+    paths.extend(control.as_ref().map(ControlSocket::path));
+    let outcome = Plane::start(options, capacity, Bound { listeners: sockets, stats, control }).and_then(Plane::run);
     for path in paths {
         // Gone already is as good.
         _ = std::fs::remove_file(path);
@@ -99,6 +110,10 @@ fn bind_stats(process: &config::Process) -> Result<crate::admin::stats_port::Sta
     crate::admin::stats_port::StatsPort::bind(&process.stats_addr, process.stats_port).map_err(|error| {
         StartError::Stats { address: process.stats_addr.clone(), port: process.stats_port, error }
     })
+}
+
+fn bind_control(path: &Path) -> Result<ControlSocket, StartError> {
+    ControlSocket::bind(path).map_err(|error| StartError::Control { path: path.to_path_buf(), error })
 }
 
 fn bind_pool(index: usize, pool: &Pool, log: &Log) -> Result<Listener, StartError> {

@@ -21,6 +21,8 @@ pub enum Cause {
     Unreachable,
     /// The server sent what is no reply, or a reply that nobody asked for.
     InvalidReply,
+    /// An operator has taken the server out.
+    Drained,
     /// So much waits for the server already that more would only cost memory.
     QueueFull,
     /// The server refused the proxy's own AUTH or SELECT; its text was logged.
@@ -39,6 +41,7 @@ impl Cause {
             Cause::HostDown => "Host is down",
             Cause::Unreachable => "No route to host",
             Cause::InvalidReply => "Invalid argument",
+            Cause::Drained => "server is drained for maintenance",
             Cause::QueueFull => "too many bytes wait for the server already",
             Cause::HandshakeRefused => "server refused the proxy's AUTH or SELECT (see the log)",
         }

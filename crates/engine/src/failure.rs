@@ -11,6 +11,17 @@ use config::Protocol;
 use stats::{Event, PoolMetric, ServerMetric, Text, WorkerMetric};
 
 impl Core {
+    /// Answers `target` with an error because its server is not even asked: in the operator's words, if
+    /// there are any.
+    pub(crate) fn fail_unasked(&mut self, pool: u32, target: Target, cause: Cause) {
+        let view = &self.topology.pools[pool as usize];
+        let protocol = view.protocol;
+        match view.error_text.clone().filter(|_| cause != Cause::QueueFull) {
+            Some(text) => self.fail(protocol, target, &text),
+            None => self.fail(protocol, target, cause.text()),
+        }
+    }
+
     /// Answers `target` with an error.
     pub(crate) fn fail(&mut self, protocol: Protocol, target: Target, text: &str) {
         match target {
@@ -82,6 +93,12 @@ impl Core {
 
     /// Queues a request on another connection; its time goes on counting from when it was first queued.
     fn send_again(&mut self, s: u32, bytes: &[u8], entry: InFlight) {
+        let queue = &mut self.conns[s].queue;
+        if queue.iter().all(|ahead| matches!(ahead.target, Target::Handshake(_))) {
+            // On a fresh connection: the handshake must not take longer than the request may.
+            queue.iter_mut().for_each(|ahead| ahead.at_us = ahead.at_us.min(entry.at_us));
+            self.arm(s, entry.at_us);
+        }
         let not_before = self.conns[s].queue.back().map_or(0, |last| last.at_us);
         self.append(s, |out| out.extend_from_slice(bytes));
         self.queued(s, entry.target);

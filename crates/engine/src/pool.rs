@@ -68,6 +68,9 @@ impl Core {
 
     /// The same, unless the server is known to be down or has too much waiting already.
     pub(crate) fn usable_conn(&mut self, pool: u32, server: u32, lane: u32) -> Result<u32, Cause> {
+        if self.topology.pools[pool as usize].servers[server as usize].drained {
+            return Err(Cause::Drained);
+        }
         if let Some(cause) = self.pools[pool as usize].servers[server as usize].down {
             return Err(cause);
         }

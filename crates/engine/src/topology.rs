@@ -37,6 +37,8 @@ pub struct PoolView {
     pub server_connections: usize,
     /// Whether requests for a server that is known to be down fail at once.
     pub fail_fast: bool,
+    /// What clients read while a server is known to be down or is drained, instead of the reason.
+    pub error_text: Option<String>,
     /// What clients must say and servers are told.
     pub redis_auth: Option<Vec<u8>>,
     /// The database selected on every server connection.
@@ -64,30 +66,44 @@ pub struct ServerView {
     pub address: Address,
     /// Whether it takes keys; an ejected one does not.
     pub live: bool,
+    /// Whether it keeps its keys but is not to be asked.
+    pub drained: bool,
+}
+
+/// Whether a server takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It takes keys and requests.
+    In,
+    /// Others take its keys.
+    Out,
+    /// It keeps its keys, whose requests get an error.
+    Drained,
 }
 
 impl Topology {
-    /// The view of `settings`, with `live(pool, server)` saying which servers are in.
-    pub fn new(settings: &Settings, live: impl Fn(usize, usize) -> bool) -> Topology {
+    /// The view of `settings`, with `standing(pool, server)` saying which servers take part.
+    pub fn new(settings: &Settings, standing: impl Fn(usize, usize) -> Standing) -> Topology {
         let pools = settings.pools.iter().enumerate();
-        Topology { pools: pools.map(|(p, pool)| PoolView::new(pool, |s| live(p, s))).collect() }
+        Topology { pools: pools.map(|(p, pool)| PoolView::new(pool, |s| standing(p, s))).collect() }
     }
 }
 
 impl PoolView {
-    fn new(pool: &Pool, live: impl Fn(usize) -> bool) -> PoolView {
+    fn new(pool: &Pool, standing: impl Fn(usize) -> Standing) -> PoolView {
         let members: Vec<Member> = (pool.servers.iter().enumerate())
             .map(|(s, server)| Member {
                 name: server.name.clone().into_bytes(),
                 weight: server.weight,
-                live: live(s),
+                live: standing(s) != Standing::Out,
             })
             .collect();
-        let servers = (pool.servers.iter().zip(&members))
-            .map(|(server, member)| ServerView {
+        let servers = (pool.servers.iter().enumerate())
+            .map(|(s, server)| ServerView {
                 name: server.name.clone(),
                 address: server.address.clone(),
-                live: member.live,
+                live: standing(s) != Standing::Out,
+                drained: standing(s) == Standing::Drained,
             })
             .collect();
         PoolView {
@@ -106,6 +122,7 @@ impl PoolView {
             client_idle_us: pool.client_idle_timeout.map(micros),
             server_connections: pool.server_connections.max(1) as usize,
             fail_fast: pool.fail_fast,
+            error_text: pool.error_text.clone(),
             redis_auth: pool.redis_auth.clone().map(Into::into),
             redis_db: pool.redis_db,
             limits: limits(pool),

@@ -41,7 +41,7 @@ mod wake;
 pub use affinity::{allowed_cpus, cpu_list, pin};
 pub use epoll::{Events, Reactor};
 pub use host::{host_name, system};
-pub use limits::{raise_nofile, somaxconn};
+pub use limits::{raise_nofile, set_nofile, somaxconn};
 pub use session::leave_terminal;
 pub use wake::Waker;
 

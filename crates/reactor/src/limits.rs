@@ -19,6 +19,11 @@ pub fn raise_nofile() -> (u64, u64) {
     (now.current.unwrap_or(u64::MAX), now.maximum.unwrap_or(u64::MAX))
 }
 
+/// Sets the number of descriptors this process may open. Fails without the privilege to go beyond the hard limit.
+pub fn set_nofile(limit: u64) -> std::io::Result<()> {
+    Ok(set(Some(limit))?)
+}
+
 /// The longest backlog the kernel grants a listener (net.core.somaxconn); `None` if it does not tell.
 pub fn somaxconn() -> Option<u32> {
     read_number("/proc/sys/net/core/somaxconn").and_then(|n| u32::try_from(n).ok())

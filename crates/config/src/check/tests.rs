@@ -32,7 +32,7 @@ fn a_full_file_means_what_it_says() {
             tcpkeepalive: true,
             reuseport: true,
             preconnect: true,
-            auto_eject_hosts: true,
+            auto_eject_hosts: false,
             server_connections: 2,
             server_retry_timeout: Millis(2000),
             server_failure_limit: 1,
@@ -53,6 +53,8 @@ fn a_full_file_means_what_it_says() {
                     address: Address::Unix("/run/redis.sock".into())
                 },
             ],
+            on_failure: OnFailure::Error,
+            error_text: Some("cache is away".into()),
             max_ejected_percent: 50,
             fail_fast: false,
             retry_reads: false,
@@ -75,6 +77,7 @@ fn a_full_file_means_what_it_says() {
             stats_port: Some(22223),
             stats_addr: Some("127.0.0.1".into()),
             stats_interval: Some(Millis(10_000)),
+            control_socket: Some("/run/cashew.sock".into()),
             pid_file: Some("/run/cashew.pid".into()),
             mbuf_size: Some(32 << 10),
             daemonize: Some(false),
@@ -308,6 +311,8 @@ alpha:
   max_request_size: 64mb
   max_reply_size: 2gb
   client_max_pipeline: 100
+  on_failure: error
+  error_text: cache is away
   max_ejected_percent: 50
   fail_fast: false
   retry_reads: false
@@ -324,6 +329,7 @@ cashew:
   stats_port: 22223
   stats_addr: 127.0.0.1
   stats_interval: 10s
+  control_socket: /run/cashew.sock
   pid_file: /run/cashew.pid
   mbuf_size: 32kb
   daemonize: false

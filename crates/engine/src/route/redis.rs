@@ -193,8 +193,7 @@ impl Core {
         let conn = match self.usable_conn(pool, server, c) {
             Ok(conn) => conn,
             Err(cause) => {
-                let protocol = self.topology.pools[pool as usize].protocol;
-                self.fail(protocol, target, cause.text());
+                self.fail_unasked(pool, target, cause);
                 return None;
             }
         };

@@ -164,9 +164,8 @@ impl Core {
                 last.again = read;
             }
         }
-        let protocol = self.protocol(c);
         for (part, cause) in failed.drain(..) {
-            self.fail(protocol, Target::Part { merge, part }, cause.text());
+            self.fail_unasked(pool, Target::Part { merge, part }, cause);
         }
         self.scratch.failed = failed;
         self.scratch.servers = servers;

@@ -1,0 +1,77 @@
+//! Orders of `cashew ctl`, carried out by the control plane.
+
+use crate::admin::ctl::Order;
+use crate::capacity::Capacity;
+use crate::line;
+use crate::plane::Plane;
+use std::fmt::Write;
+
+impl Plane {
+    pub(crate) fn serve_control(&mut self) {
+        let Some(socket) = self.control.take() else { return };
+        let (orders, log) = (self.orders.0.clone(), self.log.clone());
+        tokio::task::spawn_local(async move {
+            if let Err(error) = socket.serve(orders).await {
+                line!(log, Error, "the control socket ended: {error}");
+            }
+        });
+    }
+
+    pub(crate) fn order(&mut self, order: &Order) -> Result<String, String> {
+        match order {
+            Order::Servers => Ok(self.servers()),
+            Order::Drain { pool, server } => self.drain(pool, server, true),
+            Order::Restore { pool, server } => self.drain(pool, server, false),
+            Order::Limit(wanted) => self.lift_limit(*wanted),
+        }
+    }
+
+    fn servers(&self) -> String {
+        let mut text = String::from("pool server address state\n");
+        for (p, pool) in self.settings.pools.iter().enumerate() {
+            for (s, server) in pool.servers.iter().enumerate() {
+                let state = if self.drained[p][s] { "drained" } else { self.health[p][s].word() };
+                // Writing to a string cannot fail.
+                _ = writeln!(text, "{} {} {} {state}", pool.name, server.name, server.address);
+            }
+        }
+        text.truncate(text.trim_end().len());
+        text
+    }
+
+    fn drain(&mut self, pool: &str, server: &str, out: bool) -> Result<String, String> {
+        let known = |names: Vec<&str>| names.join(", ");
+        let pools = &self.settings.pools;
+        let p = pools.iter().position(|known| known.name == pool).ok_or_else(|| {
+            format!("there is no pool '{pool}'; there are {}", known(pools.iter().map(|p| p.name.as_str()).collect()))
+        })?;
+        let servers = &pools[p].servers;
+        let s = servers.iter().position(|known| known.name == server).ok_or_else(|| {
+            let names = known(servers.iter().map(|s| s.name.as_str()).collect());
+            format!("pool '{pool}' has no server '{server}'; it has {names}")
+        })?;
+        let word = if out { "drained" } else { "restored" };
+        self.drained[p][s] = out;
+        self.publish();
+        line!(self.log, Warning, "pool '{pool}': server '{server}' is {word} by order");
+        Ok(format!("server '{server}' of pool '{pool}' is {word}"))
+    }
+
+    fn lift_limit(&mut self, wanted: Option<u64>) -> Result<String, String> {
+        if let Some(wanted) = wanted {
+            reactor::set_nofile(wanted).map_err(|error| {
+                format!("the system does not allow {wanted} descriptors: {error} (as root: prlimit --nofile)")
+            })?;
+        }
+        let max_fds = match wanted {
+            Some(wanted) => wanted,
+            None => reactor::raise_nofile().0,
+        };
+        let capacity = Capacity::new(&self.settings, self.workers.len() as u64, max_fds)
+            .map_err(|needed| format!("{max_fds} descriptors leave nothing for clients; {needed} would"))?;
+        self.info.gate.set_max(capacity.client_conns);
+        self.info.capacity.set(capacity);
+        line!(self.log, Warning, "max fds {max_fds} max client conns {} by order", capacity.client_conns);
+        Ok(format!("max fds {max_fds}, max client conns {}", capacity.client_conns))
+    }
+}
