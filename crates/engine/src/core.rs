@@ -52,6 +52,8 @@ pub struct Core {
     pub(crate) deadlines: Deadlines<ServerConn>,
     /// When connections in the making are given up.
     pub(crate) connects: Deadlines<ServerConn>,
+    /// When connections that wait for their turn are made.
+    pub(crate) reconnects: Deadlines<ServerConn>,
     /// When connections to servers may have been idle for too long.
     pub(crate) idle_conns: Deadlines<ServerConn>,
     /// When clients may have been idle for too long.
@@ -90,6 +92,7 @@ impl Core {
             pools,
             deadlines: Deadlines::default(),
             connects: Deadlines::default(),
+            reconnects: Deadlines::default(),
             idle_conns: Deadlines::default(),
             idle_clients: Deadlines::default(),
             args: Args::default(),
@@ -164,8 +167,8 @@ impl Core {
 
     /// When [`Core::expire`] is next to be called, in microseconds.
     pub fn next_deadline(&self) -> Option<u64> {
-        let times = [self.deadlines.next(), self.connects.next(), self.idle_conns.next(), self.idle_clients.next()];
-        times.into_iter().flatten().min()
+        let conns = [&self.deadlines, &self.connects, &self.reconnects, &self.idle_conns];
+        conns.into_iter().filter_map(Deadlines::next).chain(self.idle_clients.next()).min()
     }
 
     /// How many clients there are.

@@ -19,6 +19,11 @@ impl Core {
                 self.lose_conn(s, Cause::TimedOut);
             }
         }
+        while let Some(id) = self.reconnects.due(now) {
+            if let Some(s) = self.conns.live(id).filter(|s| self.conns[*s].phase == Phase::Waiting) {
+                self.connect(s);
+            }
+        }
         while let Some(id) = self.idle_conns.due(now) {
             if let Some(s) = self.conns.live(id) {
                 self.close_if_idle(s);

@@ -48,10 +48,14 @@ impl Core {
         let idle = !owed && conn.phase == Phase::Ready;
         let ended = matches!(cause, Cause::Closed | Cause::Reset | Cause::BrokenPipe);
         let worked = ended && conn.replies > 0 && conn.phase == Phase::Ready;
-        let connecting = conn.phase == Phase::Connecting;
+        let connecting = matches!(conn.phase, Phase::Connecting | Phase::Waiting);
+        let attempted = conn.phase == Phase::Connecting;
         if !(idle && ended) && cause != Cause::HandshakeRefused {
             let down = connecting || (cause == Cause::TimedOut && self.is_silent(s));
             self.report_failure(pool, server, cause, down);
+        }
+        if attempted {
+            self.back_off(pool, server);
         }
         let metric = match cause {
             Cause::Closed => ServerMetric::ServerEof,
@@ -128,7 +132,7 @@ impl Core {
         self.count_server(s, ServerMetric::InQueueBytes).sub(all_bytes - sent_bytes);
         self.count_server(s, ServerMetric::OutQueue).sub(unsent_from as u64);
         self.count_server(s, ServerMetric::OutQueueBytes).sub(sent_bytes);
-        if conn.phase != Phase::Connecting {
+        if !matches!(conn.phase, Phase::Connecting | Phase::Waiting) {
             self.count_server(s, ServerMetric::ServerConnections).sub(1);
         }
         self.shard.worker(WorkerMetric::CurrConnections).sub(1);

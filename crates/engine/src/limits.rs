@@ -28,6 +28,14 @@ pub const QUOTED_BYTES: usize = 128;
 /// there for servers that hang: a healthy one takes megabytes within milliseconds.
 pub const SERVER_QUEUE_BYTES: usize = 256 << 20;
 
+/// After a connection that could not be made, the next attempt waits so long, and twice as long each time.
+pub const FIRST_RECONNECT_US: u64 = 50_000;
+
+/// The longest wait between two attempts to connect.
+pub const SLOWEST_RECONNECT_US: u64 = 2_000_000;
+
+const _: () = assert!(FIRST_RECONNECT_US < SLOWEST_RECONNECT_US);
+
 /// Connections to one server that timed out and wait for late replies; beyond it the oldest is closed.
 pub const RETIRED_PER_SERVER: usize = 2;
 

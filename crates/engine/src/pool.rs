@@ -2,7 +2,7 @@
 
 use crate::core::Core;
 use crate::error::Cause;
-use crate::limits::SERVER_QUEUE_BYTES;
+use crate::limits::{FIRST_RECONNECT_US, SERVER_QUEUE_BYTES, SLOWEST_RECONNECT_US};
 use crate::output::Output;
 use crate::request::{Step, Target};
 use crate::server_conn::{InFlight, Phase, Scan, ServerConn};
@@ -28,6 +28,10 @@ pub struct ServerState {
     pub(crate) retired: VecDeque<u32>,
     /// Whether a failure was reported and no reply since.
     pub(crate) failing: bool,
+    /// Connections in a row that could not be made.
+    pub(crate) refused: u32,
+    /// Until when no further one is tried, in microseconds.
+    pub(crate) connect_from_us: u64,
     /// Why it is known to refuse or to hang; with `fail_fast` nothing is sent to it then.
     pub(crate) down: Option<Cause>,
 }
@@ -39,6 +43,8 @@ impl PoolState {
             conns: vec![NONE; view.server_connections],
             retired: VecDeque::new(),
             failing: false,
+            refused: 0,
+            connect_from_us: 0,
             down: None,
         };
         PoolState { servers: view.servers.iter().map(|_| server()).collect() }
@@ -84,7 +90,12 @@ impl Core {
     /// A server is known to be down, here or at another worker; or it answers again.
     pub(crate) fn mark_server(&mut self, pool: u32, server: u32, down: Option<Cause>) {
         let fail_fast = self.topology.pools[pool as usize].fail_fast;
-        self.pools[pool as usize].servers[server as usize].down = down.filter(|_| fail_fast);
+        let state = &mut self.pools[pool as usize].servers[server as usize];
+        state.down = down.filter(|_| fail_fast);
+        if down.is_none() {
+            // A probe was answered: there is no need to wait any longer.
+            (state.refused, state.connect_from_us) = (0, 0);
+        }
     }
 
     fn open_conn(&mut self, pool: u32, server: u32, slot: u32) -> u32 {
@@ -100,11 +111,34 @@ impl Core {
         if self.topology.pools[pool as usize].protocol == Protocol::Redis {
             self.queue_handshake(s);
         }
+        let from = self.pools[pool as usize].servers[server as usize].connect_from_us;
+        if from > self.now.mono_us {
+            self.conns[s].phase = Phase::Waiting;
+            self.reconnects.arm(self.conns.id(s), from);
+        } else {
+            self.connect(s);
+        }
+        s
+    }
+
+    /// Has the worker connect.
+    pub(crate) fn connect(&mut self, s: u32) {
+        let (pool, server) = (self.conns[s].pool, self.conns[s].server);
+        self.conns[s].phase = Phase::Connecting;
         if let Some(connect) = self.topology.pools[pool as usize].connect_us {
             self.connects.arm(self.conns.id(s), self.now.mono_us.saturating_add(connect));
         }
         self.replies.outputs.push_back(Output::Connect { conn: self.conns.id(s), pool, server });
-        s
+    }
+
+    /// A connection could not be made: the next attempt waits, by chance up to a quarter longer.
+    pub(crate) fn back_off(&mut self, pool: u32, server: u32) {
+        let chance = u64::from(self.draw());
+        let state = &mut self.pools[pool as usize].servers[server as usize];
+        let wait = (FIRST_RECONNECT_US << state.refused.min(8)).min(SLOWEST_RECONNECT_US);
+        state.refused = state.refused.saturating_add(1);
+        let later = wait / 4 * chance / u64::from(u32::MAX);
+        state.connect_from_us = self.now.mono_us.saturating_add(wait + later);
     }
 
     /// AUTH comes before SELECT, and both before any request.
@@ -182,6 +216,9 @@ impl Core {
             0 => Phase::Ready,
             n => Phase::Handshaking(conn.queue.get(n).map_or(conn.whole, |next| next.start)),
         };
+        let (pool, server) = (conn.pool as usize, conn.server as usize);
+        let state = &mut self.pools[pool].servers[server];
+        (state.refused, state.connect_from_us) = (0, 0);
         self.count_server(s, ServerMetric::ServerConnections).add(1);
         if let Some(idle) = self.topology.pools[self.conns[s].pool as usize].server_idle_us {
             self.idle_conns.arm(self.conns.id(s), self.now.mono_us.saturating_add(idle));

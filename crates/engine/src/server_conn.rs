@@ -50,6 +50,8 @@ pub struct ServerConn {
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// The server refused lately: connecting begins when its turn comes.
+    Waiting,
     /// Not yet connected.
     Connecting,
     /// Connected; only the handshake, which ends at this stream position, may be written.
@@ -109,7 +111,7 @@ impl ServerConn {
     pub fn writable(&self) -> &[u8] {
         let waiting = self.stream.waiting();
         match self.phase {
-            Phase::Connecting => &[],
+            Phase::Waiting | Phase::Connecting => &[],
             Phase::Handshaking(end) => {
                 let allowed = end.saturating_sub(self.stream.written()).min(waiting.len() as u64);
                 &waiting[..allowed as usize]
