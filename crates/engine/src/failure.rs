@@ -122,7 +122,6 @@ impl Core {
 
     /// Takes the connection out of all lists and gauges and has it closed.
     pub(crate) fn detach_conn(&mut self, s: u32) -> ServerConn {
-        self.replies.outputs.push_back(Output::CloseConn(self.conns.id(s)));
         let conn = &self.conns[s];
         let unsent_from = conn.queue.len() - conn.unsent;
         let sent_bytes = conn.queue.get(unsent_from).map_or(conn.whole, |entry| entry.start)
@@ -135,7 +134,10 @@ impl Core {
         if !matches!(conn.phase, Phase::Connecting | Phase::Waiting) {
             self.count_server(s, ServerMetric::ServerConnections).sub(1);
         }
-        self.shard.worker(WorkerMetric::CurrConnections).sub(1);
+        if conn.phase != Phase::Waiting {
+            self.shard.worker(WorkerMetric::CurrConnections).sub(1);
+            self.replies.outputs.push_back(Output::CloseConn(self.conns.id(s)));
+        }
         let conn = self.conns.remove(s).expect("callers hold a living connection");
         let state = &mut self.pools[conn.pool as usize].servers[conn.server as usize];
         match conn.slot {

@@ -106,8 +106,6 @@ impl Core {
         };
         let s = self.conns.insert(ServerConn::new(pool, server, slot, scan));
         self.pools[pool as usize].servers[server as usize].conns[slot as usize] = s;
-        self.shard.worker(WorkerMetric::CurrConnections).add(1);
-        self.shard.worker(WorkerMetric::TotalConnections).add(1);
         if self.topology.pools[pool as usize].protocol == Protocol::Redis {
             self.queue_handshake(s);
         }
@@ -125,6 +123,8 @@ impl Core {
     pub(crate) fn connect(&mut self, s: u32) {
         let (pool, server) = (self.conns[s].pool, self.conns[s].server);
         self.conns[s].phase = Phase::Connecting;
+        self.shard.worker(WorkerMetric::CurrConnections).add(1);
+        self.shard.worker(WorkerMetric::TotalConnections).add(1);
         if let Some(connect) = self.topology.pools[pool as usize].connect_us {
             self.connects.arm(self.conns.id(s), self.now.mono_us.saturating_add(connect));
         }
