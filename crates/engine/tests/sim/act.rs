@@ -1,0 +1,330 @@
+//! What the engine wants done, and all that is checked on the way and at the end.
+
+use crate::ask::Reply;
+use crate::check::{Judge, shown};
+use crate::faults::Why;
+use crate::server::{Peer, Stage};
+use crate::world::{Tamper, World};
+use engine::error::Cause;
+use engine::id::ClientId;
+use engine::{Closing, Output};
+use stats::{PoolMetric, ServerMetric, WorkerMetric};
+
+/// More than any reply of the model takes.
+const REPLY_BYTES: usize = 32 << 10;
+
+impl World {
+    /// Does what the worker would do. Every handle must name something that is there.
+    pub(crate) fn act(&mut self, output: Output) -> Result<(), String> {
+        let unknown = || format!("{output:?} names nothing that is there");
+        match output {
+            Output::WriteClient(id) => {
+                let index = self.client(id).ok_or_else(unknown)?;
+                self.write_client(index)
+            }
+            Output::WriteConn(id) => {
+                let index = self.peer(id).ok_or_else(unknown)?;
+                let pool = self.peers[index].pool;
+                let waits =
+                    self.clients.iter().any(|client| client.pool == pool && client.vanishes_at.is_some());
+                if !waits && !self.core.conn_output(id).is_empty() && self.lies(Tamper::LoseWrite) {
+                    return Ok(());
+                }
+                match self.peers[index].stage {
+                    Stage::Up => self.write_conn(index),
+                    Stage::Gone => Ok(()),
+                    Stage::Connecting(..) => Err(format!("{output:?} before the connection stands")),
+                }
+            }
+            Output::Connect { conn, pool, server } => {
+                let (pool, server) = (pool as usize, server as usize);
+                if self.peer(conn).is_some() || server >= self.plan.pools[pool].servers {
+                    return Err(format!("{output:?} makes no sense"));
+                }
+                let misrouted = self.tamper == Some(Tamper::Misroute) && self.plan.pools[pool].servers > 1;
+                let server = if misrouted { (server + 1) % self.plan.pools[pool].servers } else { server };
+                self.connect(conn, pool, server);
+                let peer = self.peers.last_mut().expect("one was just connected");
+                peer.misrouted = misrouted;
+                Ok(())
+            }
+            Output::CloseConn(id) => {
+                let index = self.peer(id).ok_or_else(unknown)?;
+                // What the server has already read it may still do.
+                if self.rng.chance(500) {
+                    self.work(index, usize::MAX)?;
+                }
+                let peer: Peer = self.peers.swap_remove(index);
+                peer.faults.into_iter().for_each(|fault| self.log.end(fault, self.now));
+                Ok(())
+            }
+            Output::CloseClient(id, closing) => self.close_client(id, closing),
+            Output::PauseClient(id) => {
+                let index = self.client(id).ok_or_else(unknown)?;
+                self.clients[index].reading = false;
+                self.clients[index].slow = true;
+                Ok(())
+            }
+            Output::ResumeClient(id) => {
+                let index = self.client(id).ok_or_else(unknown)?;
+                let client = &self.clients[index];
+                let has_more = client.sent < client.stream.len()
+                    && client.vanishes_at.is_none()
+                    && client.ended_by().is_none();
+                self.clients[index].reading = !(has_more && self.lies(Tamper::StayPaused));
+                Ok(())
+            }
+            Output::ServerFailed { pool, server, cause, down } => {
+                let (pool, server) = (pool as usize, server as usize);
+                let happened =
+                    |why| why == Why::Cause(cause) || (why == Why::Wrong && cause == Cause::InvalidReply);
+                if !self.log.any(pool, &[server], (self.now, self.now), happened) {
+                    return Err(format!("{output:?} though nothing of the kind happened"));
+                }
+                self.failing[pool][server] = true;
+                if down && self.plan.pools[pool].fail_fast {
+                    self.mark_down(pool, server, cause);
+                }
+                Ok(())
+            }
+            Output::ServerAnswered { pool, server } => {
+                if std::mem::take(&mut self.failing[pool as usize][server as usize]) {
+                    return Ok(());
+                }
+                Err(format!("{output:?} of a server that had not failed"))
+            }
+        }
+    }
+
+    fn close_client(&mut self, id: ClientId, closing: Closing) -> Result<(), String> {
+        let index = self.client(id).ok_or_else(|| format!("client {id:?} is closed twice"))?;
+        let client = &mut self.clients[index];
+        client.closed = Some(closing);
+        if client.lost {
+            return match closing {
+                Closing::Lost => Ok(()),
+                other => Err(format!("client {id:?} is gone and closed as {other:?}")),
+            };
+        }
+        let idle = self.topology.pools[client.pool]
+            .client_idle_us
+            .is_some_and(|idle| client.heard_at + idle <= self.now);
+        let expected = client.ended_by().or((client.ended || idle).then_some(Closing::Clean));
+        if expected != Some(closing) {
+            return Err(format!("client {id:?} is closed as {closing:?}, expected {expected:?}"));
+        }
+        match client.expects() {
+            Some(ask) => Err(format!(
+                "client {id:?} is closed before the answer to {}",
+                shown(&client.asks[ask].bytes)
+            )),
+            None if client.is_between_replies() => Ok(()),
+            None => Err(format!("client {id:?} is closed in the middle of a reply")),
+        }
+    }
+
+    /// A client has read bytes: each whole reply must be the next request's.
+    pub(crate) fn read_replies(&mut self, index: usize, bytes: &[u8]) -> Result<(), String> {
+        let mut replies = self.clients[index].receive(bytes)?;
+        self.tamper_with(index, &mut replies);
+        for reply in replies {
+            let client = &mut self.clients[index];
+            let Some(place) = client.expects() else {
+                return Err(format!("client {:?} reads {} and asked nothing", client.id, shown(&reply)));
+            };
+            let judge = Judge {
+                log: &self.log,
+                pool: client.pool,
+                protocol: client.protocol,
+                partial: self.plan.pools[client.pool].partial,
+                retried: self.plan.pools[client.pool].retry_reads,
+                now: self.now,
+                exact: self.plan.exact,
+            };
+            let ask = &mut client.asks[place];
+            if !client.slow {
+                judge.in_time(ask, self.topology.pools[client.pool].timeout_us)?;
+            }
+            ask.answered =
+                Some(judge.judge(ask, &reply).map_err(|why| format!("client {:?}: {why}", client.id))?);
+            client.next += 1;
+            self.replies += 1;
+        }
+        Ok(())
+    }
+
+    /// Lies about what a client reads, where a lie was ordered and can be told from the truth.
+    fn tamper_with(&mut self, index: usize, replies: &mut Vec<Vec<u8>>) {
+        let Some(place) = self.clients[index].expects() else { return };
+        if self.clients[index].vanishes_at.is_some() {
+            return;
+        }
+        let asks: Vec<&Reply> = self.clients[index].asks[place..]
+            .iter()
+            .map(|a| &a.reply)
+            .filter(|r| !matches!(r, Reply::None))
+            .collect();
+        let plain = |at: usize| asks.get(at).is_some_and(|reply| !matches!(reply, Reply::Starts(_)));
+        let last = replies.len().wrapping_sub(1);
+        let pair =
+            (1..replies.len()).find(|at| replies[at - 1] != replies[*at] && plain(at - 1) && plain(*at));
+        if let (Some(at), true) = (pair, self.tamper == Some(Tamper::Swap)) {
+            if self.lies(Tamper::Swap) {
+                replies.swap(at - 1, at);
+            }
+        } else if !replies.is_empty() && plain(last) {
+            if self.lies(Tamper::Drop) {
+                replies.pop();
+            } else if self.lies(Tamper::Duplicate) {
+                replies.push(replies[last].clone());
+            } else if self.lies(Tamper::Corrupt) {
+                let at = replies[last].len() - 3;
+                replies[last][at] ^= 1;
+            } else if self.lies(Tamper::Excuse) {
+                replies[last] = match self.clients[index].protocol {
+                    config::Protocol::Redis => b"-ERR Connection timed out\r\n".to_vec(),
+                    config::Protocol::Memcache => b"SERVER_ERROR Connection timed out\r\n".to_vec(),
+                };
+            }
+        }
+    }
+
+    // ---- after each tick
+
+    /// Counters agree with the world, bounds hold, and what is gone was given up.
+    pub(crate) fn check_tick(&self) -> Result<(), String> {
+        let usage = self.core.usage();
+        let open = self.clients.iter().filter(|client| client.is_open()).count();
+        let same = |what: &str, counted: u64, there: usize| {
+            if counted == there as u64 {
+                Ok(())
+            } else {
+                Err(format!("{what}: {} counted, {there} there", counted as i64))
+            }
+        };
+        same("clients", usage.clients as u64, open)?;
+        if usage.conns < self.peers.len() {
+            return Err(format!("{} connections counted, {} there", usage.conns, self.peers.len()));
+        }
+        same(
+            "curr_connections",
+            self.shard.worker(WorkerMetric::CurrConnections).get(),
+            open + self.peers.len(),
+        )?;
+        if let Some(gone) = self.peers.iter().find(|peer| peer.stage == Stage::Gone) {
+            return Err(format!("connection {:?} is lost and was not given up", gone.id));
+        }
+        let mut waiting = 0;
+        for (pool, plan) in self.plan.pools.iter().enumerate() {
+            let here = self.clients.iter().filter(|client| client.is_open() && client.pool == pool).count();
+            same("client_connections", self.shard.pool(pool, PoolMetric::ClientConnections).get(), here)?;
+            for server in 0..plan.servers {
+                let gauge = |metric| self.shard.server(pool, server, metric).get() as i64;
+                let peers = self.peers.iter().filter(|peer| (peer.pool, peer.server) == (pool, server));
+                let up = peers.filter(|peer| peer.stage == Stage::Up).count();
+                if self.tamper != Some(Tamper::Misroute) {
+                    same("server_connections", gauge(ServerMetric::ServerConnections) as u64, up)?;
+                }
+                for metric in [ServerMetric::InQueue, ServerMetric::OutQueue] {
+                    waiting += gauge(metric);
+                }
+                for metric in QUEUES {
+                    if gauge(metric) < 0 {
+                        return Err(format!("{} of server {server} is {}", metric.row().name, gauge(metric)));
+                    }
+                }
+            }
+        }
+        same("requests in queues", waiting as u64, usage.in_flight)?;
+        self.check_bounds(usage.requests, usage.in_flight)
+    }
+
+    fn check_bounds(&self, requests: usize, in_flight: usize) -> Result<(), String> {
+        let mut most = in_flight;
+        for client in self.clients.iter().filter(|client| client.is_open()) {
+            let plan = &self.plan.pools[client.pool];
+            most += plan.max_pipeline as usize;
+            let held = self.core.client_output(client.id).len();
+            let pipeline = client.asks.len().min(plan.max_pipeline as usize) + 1;
+            if held > plan.output_limit + pipeline * REPLY_BYTES {
+                return Err(format!("client {:?} is held {held} bytes", client.id));
+            }
+            if held > 0 && !client.blocked {
+                return Err(format!("client {:?} has {held} bytes that nobody writes", client.id));
+            }
+        }
+        if requests > most {
+            return Err(format!("{requests} requests wait, at most {most} can"));
+        }
+        for peer in self.peers.iter().filter(|peer| peer.stage == Stage::Up && !peer.blocked) {
+            let unwritten = self.core.conn_output(peer.id).len();
+            if unwritten > 0 && self.tamper.is_none() {
+                return Err(format!("connection {:?} has {unwritten} bytes that nobody writes", peer.id));
+            }
+        }
+        Ok(())
+    }
+
+    // ---- at the end
+
+    /// The world is at rest: everybody who asked has an answer, and what was answered was done.
+    pub(crate) fn check_answers(&mut self) -> Result<(), String> {
+        for client in &mut self.clients {
+            if client.lost {
+                continue;
+            }
+            if let Some(place) = client.expects() {
+                return Err(format!(
+                    "client {:?} has no answer to {}",
+                    client.id,
+                    shown(&client.asks[place].bytes)
+                ));
+            }
+            if !client.is_between_replies() {
+                return Err(format!("client {:?} has read half a reply", client.id));
+            }
+            if client.is_open() && client.sent < client.stream.len() {
+                return Err(format!("client {:?} is not read any more", client.id));
+            }
+            for ask in &client.asks {
+                let served = ask.answered == Some(true) && !ask.any_answer;
+                let certain = served || (self.plan.exact && ask.sent_at.is_some());
+                let undone = ask.tokens.iter().find(|token| self.journal.count(token) == 0);
+                if let Some(token) = undone.filter(|_| certain) {
+                    return Err(format!("{} was never done: {token}", shown(&ask.bytes)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody is left: nothing may be held for anybody.
+    pub(crate) fn check_end(&mut self) -> Result<(), String> {
+        self.check_answers()?;
+        let usage = self.core.usage();
+        if (usage.clients, usage.requests, usage.merges, usage.in_flight) != (0, 0, 0, 0) {
+            return Err(format!("all is over and still held: {usage:?}"));
+        }
+        for (pool, plan) in self.plan.pools.iter().enumerate() {
+            for server in 0..plan.servers {
+                for metric in QUEUES {
+                    let left = self.shard.server(pool, server, metric).get() as i64;
+                    if left != 0 {
+                        return Err(format!(
+                            "all is over and {} of server {server} is {left}",
+                            metric.row().name
+                        ));
+                    }
+                }
+            }
+        }
+        if !self.core.is_idle() {
+            return Err("all is over and the engine is not idle".to_string());
+        }
+        Ok(())
+    }
+}
+
+/// Gauges that are back to zero when nothing is under way.
+const QUEUES: [ServerMetric; 4] =
+    [ServerMetric::InQueue, ServerMetric::InQueueBytes, ServerMetric::OutQueue, ServerMetric::OutQueueBytes];

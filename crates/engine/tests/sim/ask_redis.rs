@@ -1,0 +1,385 @@
+//! Requests of redis clients.
+
+use crate::ask::{Author, Element, Reply, Rule};
+use crate::model::{bulk_or_null, knows, size, stamp, weight};
+use crate::setup::PASSWORD;
+use engine::Closing;
+use wire::resp::encode;
+
+fn request<A: AsRef<[u8]>>(args: &[A]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode::request(args.iter().map(AsRef::as_ref).collect::<Vec<_>>(), &mut bytes);
+    bytes
+}
+
+fn reply(write: impl FnOnce(&mut Vec<u8>)) -> Reply {
+    let mut bytes = Vec::new();
+    write(&mut bytes);
+    Reply::Exact(bytes)
+}
+
+fn error(text: &str) -> Reply {
+    reply(|out| encode::error(text.as_bytes(), out))
+}
+
+fn known(rule: Rule, write: impl FnOnce(&mut Vec<u8>)) -> Reply {
+    match reply(write) {
+        Reply::Exact(bytes) => Reply::Known(bytes, rule),
+        other => other,
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string()
+}
+
+impl Author<'_> {
+    pub(crate) fn redis(&mut self) {
+        match self.rng.below(22) {
+            0..=2 => self.get(),
+            3..=5 => self.set(),
+            6 | 7 => self.stamped(),
+            8 | 9 => self.count(),
+            10 | 11 => self.sum(),
+            12 | 13 => self.mget(),
+            14 => self.mset(),
+            15 => self.eval(),
+            16 => self.two_keys(),
+            17 | 18 => self.local(),
+            19 => self.fan_out(),
+            20 => self.refused(),
+            _ => self.inline(),
+        }
+    }
+
+    /// Before the password only a few commands are taken.
+    pub(crate) fn log_in(&mut self) {
+        if self.rng.chance(500) {
+            self.ask_here(request(&["GET", "x"]), error("NOAUTH Authentication required"));
+            self.ask_here(request(&["AUTH", "guess"]), error("ERR invalid password"));
+        }
+        if self.rng.chance(300) {
+            let hello = ["HELLO", "2", "AUTH", "default", PASSWORD, "SETNAME", "sim"];
+            self.ask_here(request(&hello), Reply::Starts(b"*14\r\n$6\r\nserver\r\n".to_vec()));
+            self.name = b"sim".to_vec();
+        } else {
+            self.ask_here(request(&["AUTH", PASSWORD]), reply(|out| encode::simple(b"OK", out)));
+        }
+    }
+
+    pub(crate) fn end_redis(&mut self, closing: Closing) {
+        match closing {
+            Closing::Linger => {
+                let text = "ERR Protocol error: expected '$', got '!'";
+                self.ask_here(b"*1\r\n!4\r\n".to_vec(), error(text));
+                self.last().tail = b"PING\r\n";
+            }
+            _ => {
+                self.ask_here(request(&["QUIT"]), reply(|out| encode::simple(b"OK", out)));
+                self.last().tail = b"*2\r\n$3\r\nGET\r\n$";
+            }
+        }
+        self.last().ends = Some(closing);
+    }
+
+    /// A value as it was stored last, or the null.
+    fn element(&self, key: &[u8]) -> Element {
+        Element { key: key.to_vec(), server: self.place(key), stamp: None }
+    }
+
+    fn get(&mut self) {
+        let key = self.key();
+        let held = self.values.get(&key).cloned();
+        let rule = Rule::Values(vec![self.element(&key)]);
+        let servers = self.place(&key);
+        let expected = known(rule, |out| bulk_or_null(held.as_deref(), out));
+        self.ask(request(&[b"GET".as_slice(), &key]), expected, servers, Vec::new());
+    }
+
+    fn set(&mut self) {
+        let key = self.key();
+        let value = self.value(&key);
+        let (servers, tokens) = (self.place(&key), vec![self.stored(&value)]);
+        let bytes = request(&[b"set".as_slice(), &key, &value]);
+        self.values.insert(key, value);
+        self.ask(bytes, reply(|out| encode::simple(b"OK", out)), servers, tokens);
+    }
+
+    /// Reads whose answer names the request.
+    fn stamped(&mut self) {
+        let (key, seq) = (self.question(0), self.seq.to_string());
+        let servers = self.place(&key);
+        let (bytes, expected) = match self.rng.below(4) {
+            0 => (request(&[b"GET".as_slice(), &key]), reply(|out| encode::bulk(&stamp(&key), out))),
+            1 => {
+                let bytes = request(&[b"GETRANGE", key.as_slice(), seq.as_bytes(), b"-1"]);
+                (bytes, reply(|out| encode::bulk(format!("r:{}:{seq}", text(&key)).as_bytes(), out)))
+            }
+            2 => {
+                let bytes = request(&[b"LRANGE", key.as_slice(), seq.as_bytes(), b"-1"]);
+                let text = format!("*3\r\n${}\r\n{}\r\n$-1\r\n*2\r\n", key.len(), text(&key));
+                let text = format!("{text}${}\r\n{seq}\r\n*0\r\n", seq.len());
+                (bytes, Reply::Exact(text.into_bytes()))
+            }
+            _ => (request(&[b"LPOP".as_slice(), &key]), error(&format!("WRONGTYPE {}", text(&key)))),
+        };
+        self.ask(bytes, expected, servers, Vec::new());
+    }
+
+    fn count(&mut self) {
+        if self.rng.chance(400) {
+            let key = self.counter();
+            let servers = self.place(&key);
+            let value = self.counters.entry(key.clone()).or_default();
+            *value += 1;
+            let value = *value;
+            let expected = known(Rule::Number(1, value), |out| encode::integer(value, out));
+            return self.ask(request(&[b"INCR".as_slice(), &key]), expected, servers, Vec::new());
+        }
+        let (key, seq) = (self.question(0), self.seq.to_string());
+        let (servers, token) = (self.place(&key), format!("incr {} {seq}", text(&key)));
+        let expected = reply(|out| encode::integer(i64::from(self.seq) * 10 + 1, out));
+        self.ask(request(&[b"INCRBY", key.as_slice(), seq.as_bytes()]), expected, servers, vec![token]);
+    }
+
+    /// DEL, UNLINK, EXISTS and TOUCH of keys that may be anywhere.
+    fn sum(&mut self) {
+        let command = *self.rng.pick(&["DEL", "UNLINK", "EXISTS", "touch"]);
+        let removes = matches!(command, "DEL" | "UNLINK");
+        let count = 1 + self.rng.below(5);
+        let mut args = vec![command.as_bytes().to_vec()];
+        if self.rng.chance(500) {
+            let keys: Vec<Vec<u8>> = (0..count).map(|part| self.question(part)).collect();
+            let sum = keys.iter().map(|key| weight(key)).sum();
+            let tokens = if removes {
+                keys.iter().map(|key| format!("del {}", text(key))).collect()
+            } else {
+                Vec::new()
+            };
+            let servers = self.places(&keys);
+            args.extend(keys);
+            return self.ask(request(&args), reply(|out| encode::integer(sum, out)), servers, tokens);
+        }
+        let keys: Vec<Vec<u8>> = (0..count).map(|_| self.key()).collect();
+        let mut sum = 0;
+        for key in &keys {
+            let found =
+                if removes { self.values.remove(key).is_some() } else { self.values.contains_key(key) };
+            sum += i64::from(found);
+        }
+        let servers = self.places(&keys);
+        args.extend(keys);
+        let expected = known(Rule::Number(0, count as i64), |out| encode::integer(sum, out));
+        self.ask(request(&args), expected, servers, Vec::new());
+    }
+
+    fn mget(&mut self) {
+        let count = 1 + self.rng.below(6);
+        let mut elements: Vec<Element> = Vec::new();
+        for part in 0..count {
+            let again = part > 0 && self.rng.chance(150);
+            let question = self.rng.chance(400);
+            let key = match again {
+                true => elements[self.rng.below(part)].key.clone(),
+                false if question => self.question(part),
+                false => self.key(),
+            };
+            let own = format!("q{}.{}.", self.client, self.seq);
+            let asked = text(&key).contains(&own);
+            elements.push(Element { stamp: asked.then(|| stamp(&key)), ..self.element(&key) });
+        }
+        let keys: Vec<Vec<u8>> = elements.iter().map(|element| element.key.clone()).collect();
+        let held =
+            |element: &Element| element.stamp.clone().or_else(|| self.values.get(&element.key).cloned());
+        let answers: Vec<_> = elements.iter().map(held).collect();
+        let expected = known(Rule::Values(elements), |out| {
+            encode::array_header(count, out);
+            answers.iter().for_each(|answer| bulk_or_null(answer.as_deref(), out));
+        });
+        let mut args = vec![b"MGET".to_vec()];
+        args.extend(keys.iter().cloned());
+        let servers = self.places(&keys);
+        self.ask(request(&args), expected, servers, Vec::new());
+    }
+
+    fn mset(&mut self) {
+        let mut keys: Vec<Vec<u8>> = (0..1 + self.rng.below(4)).map(|_| self.key()).collect();
+        keys.sort();
+        keys.dedup();
+        self.rng.shuffle(&mut keys);
+        let (mut args, mut tokens) = (vec![b"MSET".to_vec()], Vec::new());
+        for key in &keys {
+            let value = self.value(key);
+            tokens.push(self.stored(&value));
+            args.extend([key.clone(), value.clone()]);
+            self.values.insert(key.clone(), value);
+        }
+        let servers = self.places(&keys);
+        self.ask(request(&args), reply(|out| encode::simple(b"OK", out)), servers, tokens);
+    }
+
+    fn eval_of(&mut self, keys: &[Vec<u8>]) {
+        let id = format!("{}.{}", self.client, self.seq);
+        let mut args = vec![b"EVAL".to_vec(), b"return 1".to_vec(), keys.len().to_string().into_bytes()];
+        args.extend(keys.iter().cloned());
+        args.push(id.clone().into_bytes());
+        let answer = format!("e:{}:{id}", keys.iter().map(|key| text(key)).collect::<Vec<_>>().join(":"));
+        let expected = reply(|out| encode::bulk(answer.as_bytes(), out));
+        let (servers, token) = (self.place(&keys[0]), format!("eval {id}"));
+        self.ask(request(&args), expected, servers, vec![token]);
+    }
+
+    fn eval(&mut self) {
+        let key = self.question(0);
+        self.eval_of(&[key]);
+    }
+
+    /// A request about two keys goes to the server of both, or nowhere.
+    fn two_keys(&mut self) {
+        let same_tag = self.pool.tag.is_some() && self.rng.chance(500);
+        if same_tag || (self.loose && !self.view.random) {
+            if self.pool.tag.is_none() {
+                return self.eval();
+            }
+            let keys = [self.tagged_question("{t1}", 0), self.tagged_question("{t1}", 1)];
+            return self.eval_of(&keys);
+        }
+        let keys = [self.question(0), self.question(1)];
+        if self.view.random || self.place(&keys[0]) == self.place(&keys[1]) {
+            return self.eval_of(&keys);
+        }
+        let on =
+            |key: &Vec<u8>| format!("'{}' is on {}", text(key), self.view.servers[self.place(key)[0]].name);
+        let refusal = format!(
+            "CROSSSLOT Keys in request don't hash to the same slot: {}, {}; a hash tag keeps keys together",
+            on(&keys[0]),
+            on(&keys[1])
+        );
+        let args = [b"EVAL".as_slice(), b"return 1", b"2", &keys[0], &keys[1]];
+        self.ask_here(request(&args), error(&refusal));
+    }
+
+    fn local(&mut self) {
+        let word = format!("w{}.{}", self.client, self.seq);
+        let own = self.pool.db.to_string();
+        match self.rng.below(10) {
+            0 => self.ask_here(request(&["PING"]), reply(|out| encode::simple(b"PONG", out))),
+            1 => self.ask_here(request(&["ping", &word]), reply(|out| encode::bulk(word.as_bytes(), out))),
+            2 | 3 => {
+                self.ask_here(request(&["ECHO", &word]), reply(|out| encode::bulk(word.as_bytes(), out)))
+            }
+            4 => self.ask_here(request(&["SELECT", &own]), reply(|out| encode::simple(b"OK", out))),
+            5 => self.ask_here(request(&["TIME"]), Reply::Starts(b"*2\r\n$".to_vec())),
+            6 => self.ask_here(request(&["COMMAND", "COUNT"]), Reply::Starts(b":".to_vec())),
+            7 => {
+                self.name = word.clone().into_bytes();
+                self.ask_here(
+                    request(&["CLIENT", "SETNAME", &word]),
+                    reply(|out| encode::simple(b"OK", out)),
+                );
+            }
+            8 => {
+                let name = Some(self.name.clone()).filter(|name| !name.is_empty());
+                self.ask_here(
+                    request(&["CLIENT", "GETNAME"]),
+                    reply(|out| bulk_or_null(name.as_deref(), out)),
+                );
+            }
+            _ => self.ask_here(request(&["HELLO"]), Reply::Starts(b"*14\r\n$6\r\nserver\r\n".to_vec())),
+        }
+    }
+
+    /// Requests that every server has a part in, or any one.
+    fn fan_out(&mut self) {
+        let (all, id) = (self.everywhere(), format!("{}.{}", self.client, self.seq));
+        let (bytes, expected, tokens) = match self.rng.below(7) {
+            0 => {
+                let sum = all.iter().map(|server| size(*server)).sum();
+                (request(&["DBSIZE"]), reply(|out| encode::integer(sum, out)), Vec::new())
+            }
+            1 => (request(&["FLUSHALL"]), reply(|out| encode::simple(b"OK", out)), Vec::new()),
+            2 => {
+                let tokens = all.iter().map(|server| format!("script {id}@{server}")).collect();
+                let expected = reply(|out| encode::bulk(format!("sha:{id}").as_bytes(), out));
+                (request(&["SCRIPT", "LOAD", &id]), expected, tokens)
+            }
+            3 => {
+                let scripts = [id.clone(), format!("{id}a"), format!("{id}b")];
+                let expected = reply(|out| {
+                    encode::array_header(3, out);
+                    for script in &scripts {
+                        let known = all.iter().all(|server| knows(*server, script.as_bytes()));
+                        encode::integer(i64::from(known), out);
+                    }
+                });
+                let args = ["SCRIPT", "EXISTS", &scripts[0], &scripts[1], &scripts[2]];
+                (request(&args), expected, Vec::new())
+            }
+            4 if !self.loose => {
+                (request(&["SCRIPT", "KILL"]), Reply::Starts(b"+OK\r\n".to_vec()), Vec::new())
+            }
+            5 => (request(&["FUNCTION", "LIST"]), Reply::Starts(b"$11\r\nfunctions@".to_vec()), Vec::new()),
+            _ => {
+                let expected = reply(|out| {
+                    encode::array_header(all.len(), out);
+                    all.iter().for_each(|server| encode::bulk(format!("{id}@{server}").as_bytes(), out));
+                });
+                (request(&["KEYS", &id]), expected, Vec::new())
+            }
+        };
+        self.ask(bytes, expected, all, tokens);
+    }
+
+    fn refused(&mut self) {
+        let id = format!("{}.{}", self.client, self.seq);
+        match self.rng.below(6) {
+            0 => {
+                let text = format!("ERR unknown command 'NOSUCH', with args beginning with: '{id}' ");
+                self.ask_here(request(&["NOSUCH", &id]), error(&text));
+            }
+            1 => {
+                let text = "ERR wrong number of arguments for 'get' command";
+                self.ask_here(request(&["GET"]), error(text));
+            }
+            2 => {
+                let text = "ERR wrong number of arguments for 'mset' command";
+                self.ask_here(request(&["MSET", "k", "v", "k"]), error(text));
+            }
+            3 => {
+                let starts = Reply::Starts(b"-ERR cashew does not support 'SUBSCRIBE'".to_vec());
+                self.ask_here(request(&["SUBSCRIBE", &id]), starts);
+            }
+            4 => {
+                let text = "ERR cashew does not support SELECT of another database yet";
+                let text = format!("{text}: this pool's is {} (redis_db)", self.pool.db);
+                self.ask_here(request(&["SELECT", "11"]), error(&text));
+            }
+            _ => self.ask_here(request(&["EVAL", "return 1", "0"]), Reply::Starts(b"-ERR ".to_vec())),
+        }
+    }
+
+    /// As a person types, and the empty requests that have no answer.
+    fn inline(&mut self) {
+        let word = format!("w{}.{}", self.client, self.seq);
+        match self.rng.below(5) {
+            0 => self.ask_here(format!("ECHO \"{word}\"\r\n").into_bytes(), {
+                reply(|out| encode::bulk(word.as_bytes(), out))
+            }),
+            1 => {
+                let key = self.question(0);
+                let servers = self.place(&key);
+                let bytes = format!("get  {}\n", text(&key)).into_bytes();
+                self.ask(bytes, reply(|out| encode::bulk(&stamp(&key), out)), servers, Vec::new());
+            }
+            2 => {
+                let keys = [self.question(0), self.question(1)];
+                let sum = weight(&keys[0]) + weight(&keys[1]);
+                let servers = self.places(&keys);
+                let bytes = format!("exists {} {}\r\n", text(&keys[0]), text(&keys[1])).into_bytes();
+                self.ask(bytes, reply(|out| encode::integer(sum, out)), servers, Vec::new());
+            }
+            3 => self.ask_here(b"*0\r\n".to_vec(), Reply::None),
+            _ => self.ask_here(b" \r\n".to_vec(), Reply::None),
+        }
+    }
+}

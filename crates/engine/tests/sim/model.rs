@@ -1,0 +1,326 @@
+//! What a server holds and how it answers. Answers bear a stamp wherever the protocol has room for one: the
+//! key, and the number of the request that asked, so that a reply proves whose it is.
+//!
+//! Keys are of three kinds, told by their first letter behind a hash tag:
+//! - `k`: holds what was last stored, and every stored value names its key and its request;
+//! - `n`: a counter;
+//! - `q`: a question; it holds nothing, and the answer is a stamp.
+
+use std::collections::BTreeMap;
+use wire::args::ArgView;
+use wire::memcache::{Request, Verb};
+use wire::resp::encode;
+
+/// What happened on all servers: each token names one request's work on one server and may come up once.
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    done: BTreeMap<String, u32>,
+}
+
+impl Journal {
+    fn run(&mut self, token: String) -> Result<u32, String> {
+        let count = self.done.entry(token.clone()).or_default();
+        *count += 1;
+        if *count > 1 { Err(format!("a write reached a server twice: {token}")) } else { Ok(*count) }
+    }
+
+    /// How much was done.
+    pub(crate) fn len(&self) -> usize {
+        self.done.len()
+    }
+
+    /// How often that was done.
+    pub(crate) fn count(&self, token: &str) -> u32 {
+        self.done.get(token).copied().unwrap_or(0)
+    }
+}
+
+/// One server's data.
+#[derive(Debug, Default)]
+pub(crate) struct Keyspace {
+    /// Its place in the pool.
+    server: usize,
+    values: BTreeMap<Vec<u8>, Vec<u8>>,
+    counters: BTreeMap<Vec<u8>, i64>,
+}
+
+/// The part of a key behind its hash tag.
+fn bare(key: &[u8]) -> &[u8] {
+    match key.iter().position(|byte| *byte == b'}') {
+        Some(close) if key.starts_with(b"{") => &key[close + 1..],
+        _ => key,
+    }
+}
+
+fn is_question(key: &[u8]) -> bool {
+    bare(key).starts_with(b"q")
+}
+
+/// What reading a question answers.
+pub(crate) fn stamp(key: &[u8]) -> Vec<u8> {
+    [b"v:".as_slice(), key].concat()
+}
+
+/// What EXISTS and its like count a question as.
+pub(crate) fn weight(key: &[u8]) -> i64 {
+    let hash = key.iter().fold(17u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+    1 + (hash % 99_999) as i64
+}
+
+/// What DBSIZE answers on a server: a digit of its own place.
+pub(crate) fn size(server: usize) -> i64 {
+    7 * 10i64.pow(server as u32)
+}
+
+/// Whether a server says it knows a script.
+pub(crate) fn knows(server: usize, script: &[u8]) -> bool {
+    (weight(script) + server as i64) % 3 != 0
+}
+
+/// The part of a stored value that names its key and its request.
+fn head(value: &[u8]) -> String {
+    let mut parts = value.split(|byte| *byte == b'#');
+    let (key, request) = (parts.next().unwrap_or(&[]), parts.next().unwrap_or(&[]));
+    format!("{}#{}", key.escape_ascii(), request.escape_ascii())
+}
+
+fn text(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string()
+}
+
+impl Keyspace {
+    /// An empty one at this place in the pool.
+    pub(crate) fn new(server: usize) -> Keyspace {
+        Keyspace { server, ..Keyspace::default() }
+    }
+
+    fn read(&self, key: &[u8]) -> Option<Vec<u8>> {
+        if is_question(key) { Some(stamp(key)) } else { self.values.get(key).cloned() }
+    }
+
+    fn has(&self, key: &[u8]) -> i64 {
+        if is_question(key) { weight(key) } else { i64::from(self.values.contains_key(key)) }
+    }
+
+    fn remove(&mut self, key: &[u8], journal: &mut Journal) -> Result<i64, String> {
+        if is_question(key) {
+            journal.run(format!("del {}", text(key)))?;
+            return Ok(weight(key));
+        }
+        Ok(i64::from(self.values.remove(key).is_some()))
+    }
+
+    fn store(&mut self, key: &[u8], value: &[u8], journal: &mut Journal) -> Result<(), String> {
+        journal.run(format!("set {}", head(value)))?;
+        if !value.starts_with(&[key, b"#"].concat()) {
+            return Err(format!("{} is stored under {}", text(value), text(key)));
+        }
+        self.values.insert(key.to_vec(), value.to_vec());
+        Ok(())
+    }
+
+    /// Answers a redis command. Hands the keys it names to `key`.
+    pub(crate) fn redis(
+        &mut self,
+        args: ArgView<'_>,
+        journal: &mut Journal,
+        key: &mut dyn FnMut(&[u8]),
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        let name = args.get(0).to_ascii_uppercase();
+        match name.as_slice() {
+            b"GET" => {
+                key(args.get(1));
+                bulk_or_null(self.read(args.get(1)).as_deref(), out);
+            }
+            b"GETRANGE" => {
+                key(args.get(1));
+                encode::bulk(&[b"r:", args.get(1), b":", args.get(2)].concat(), out);
+            }
+            b"LRANGE" => {
+                key(args.get(1));
+                encode::array_header(3, out);
+                encode::bulk(args.get(1), out);
+                encode::null(false, out);
+                encode::array_header(2, out);
+                encode::bulk(args.get(2), out);
+                encode::array_header(0, out);
+            }
+            b"SET" => {
+                key(args.get(1));
+                self.store(args.get(1), args.get(2), journal)?;
+                encode::simple(b"OK", out);
+            }
+            b"INCR" => {
+                key(args.get(1));
+                let counter = self.counters.entry(args.get(1).to_vec()).or_default();
+                *counter += 1;
+                encode::integer(*counter, out);
+            }
+            b"INCRBY" => {
+                key(args.get(1));
+                let count = journal.run(format!("incr {} {}", text(args.get(1)), text(args.get(2))))?;
+                encode::integer(number(args.get(2))? * 10 + i64::from(count), out);
+            }
+            b"DEL" | b"UNLINK" | b"EXISTS" | b"TOUCH" => {
+                let removes = matches!(name.as_slice(), b"DEL" | b"UNLINK");
+                let mut sum = 0;
+                for name in args.iter().skip(1) {
+                    key(name);
+                    sum += if removes { self.remove(name, journal)? } else { self.has(name) };
+                }
+                encode::integer(sum, out);
+            }
+            b"MGET" => {
+                encode::array_header(args.len() - 1, out);
+                for name in args.iter().skip(1) {
+                    key(name);
+                    bulk_or_null(self.read(name).as_deref(), out);
+                }
+            }
+            b"MSET" => {
+                for pair in 0..(args.len() - 1) / 2 {
+                    key(args.get(1 + 2 * pair));
+                    self.store(args.get(1 + 2 * pair), args.get(2 + 2 * pair), journal)?;
+                }
+                encode::simple(b"OK", out);
+            }
+            b"EVAL" => {
+                let keys = number(args.get(2))? as usize;
+                let mut answer = b"e:".to_vec();
+                for name in args.iter().skip(3).take(keys) {
+                    key(name);
+                    answer.extend_from_slice(name);
+                    answer.push(b':');
+                }
+                answer.extend_from_slice(args.get(3 + keys));
+                journal.run(format!("eval {}", text(args.get(3 + keys))))?;
+                encode::bulk(&answer, out);
+            }
+            b"LPOP" => {
+                key(args.get(1));
+                encode::error(&[b"WRONGTYPE ", args.get(1)].concat(), out);
+            }
+            b"DBSIZE" => encode::integer(size(self.server), out),
+            b"FLUSHALL" => encode::simple(b"OK", out),
+            b"KEYS" => {
+                encode::array_header(1, out);
+                encode::bulk(format!("{}@{}", text(args.get(1)), self.server).as_bytes(), out);
+            }
+            b"FUNCTION" => encode::bulk(format!("functions@{}", self.server).as_bytes(), out),
+            b"SCRIPT" => self.script(args, journal, out)?,
+            _ => return Err(format!("a server was sent {}", text(args.bytes()))),
+        }
+        Ok(())
+    }
+
+    fn script(&mut self, args: ArgView<'_>, journal: &mut Journal, out: &mut Vec<u8>) -> Result<(), String> {
+        match args.get(1).to_ascii_uppercase().as_slice() {
+            b"LOAD" => {
+                journal.run(format!("script {}@{}", text(args.get(2)), self.server))?;
+                encode::bulk(&[b"sha:", args.get(2)].concat(), out);
+            }
+            b"EXISTS" => {
+                encode::array_header(args.len() - 2, out);
+                for script in args.iter().skip(2) {
+                    encode::integer(i64::from(knows(self.server, script)), out);
+                }
+            }
+            b"KILL" if self.server == 0 => encode::simple(b"OK", out),
+            b"KILL" => encode::error(b"NOTBUSY No scripts in execution right now.", out),
+            _ => return Err(format!("a server was sent {}", text(args.bytes()))),
+        }
+        Ok(())
+    }
+
+    /// Answers a memcached command. Hands the keys it names to `key`.
+    pub(crate) fn memcache(
+        &mut self,
+        request: &Request,
+        args: ArgView<'_>,
+        journal: &mut Journal,
+        key: &mut dyn FnMut(&[u8]),
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        if request.noreply {
+            return Err(format!("noreply reached a server: {}", text(args.bytes())));
+        }
+        let first = request.first_key as usize;
+        let name = args.get(first);
+        let data = request.data.map_or(&[][..], |data| data.of(args.bytes()));
+        match request.verb {
+            Verb::Get | Verb::Gets | Verb::Gat | Verb::Gats => {
+                let unique = matches!(request.verb, Verb::Gets | Verb::Gats);
+                for name in args.iter().skip(first) {
+                    key(name);
+                    if let Some(value) = self.read(name) {
+                        block(name, &value, unique, out);
+                    }
+                }
+                out.extend_from_slice(b"END\r\n");
+            }
+            Verb::Set => {
+                key(name);
+                self.store(name, data, journal)?;
+                out.extend_from_slice(b"STORED\r\n");
+            }
+            Verb::Add => {
+                key(name);
+                journal.run(format!("add {}", text(name)))?;
+                out.extend_from_slice(b"NOT_STORED\r\n");
+            }
+            Verb::Incr | Verb::Decr => {
+                key(name);
+                let count = journal.run(format!("incr {} {}", text(name), text(args.get(2))))?;
+                let answer = number(args.get(2))? * 10 + i64::from(count);
+                out.extend_from_slice(format!("{answer}\r\n").as_bytes());
+            }
+            Verb::Delete => {
+                key(name);
+                let found = self.remove(name, journal)? > 0;
+                out.extend_from_slice(if found { b"DELETED\r\n" } else { b"NOT_FOUND\r\n" });
+            }
+            Verb::Touch => {
+                key(name);
+                journal.run(format!("touch {}", text(name)))?;
+                out.extend_from_slice(b"TOUCHED\r\n");
+            }
+            Verb::Version => out.extend_from_slice(b"VERSION sim\r\n"),
+            Verb::Verbosity | Verb::FlushAll => out.extend_from_slice(b"OK\r\n"),
+            Verb::Stats if args.len() == 1 => {
+                out.extend_from_slice(
+                    format!("STAT pid 7\r\nSTAT items {}\r\nEND\r\n", size(self.server)).as_bytes(),
+                );
+            }
+            Verb::Stats => {
+                out.extend_from_slice(
+                    format!("STAT {} {}\r\nEND\r\n", text(args.get(1)), self.server).as_bytes(),
+                );
+            }
+            _ => return Err(format!("a server was sent {}", text(args.bytes()))),
+        }
+        Ok(())
+    }
+}
+
+/// A VALUE block as the model's servers write it.
+pub(crate) fn block(key: &[u8], value: &[u8], unique: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"VALUE ");
+    out.extend_from_slice(key);
+    out.extend_from_slice(format!(" 0 {}{}\r\n", value.len(), if unique { " 7" } else { "" }).as_bytes());
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// A bulk, or the null one.
+pub(crate) fn bulk_or_null(value: Option<&[u8]>, out: &mut Vec<u8>) {
+    match value {
+        Some(value) => encode::bulk(value, out),
+        None => encode::null(false, out),
+    }
+}
+
+fn number(bytes: &[u8]) -> Result<i64, String> {
+    let parsed = std::str::from_utf8(bytes).ok().and_then(|digits| digits.parse().ok());
+    parsed.ok_or_else(|| format!("a server was sent {} for a number", text(bytes)))
+}

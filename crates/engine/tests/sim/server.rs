@@ -1,0 +1,296 @@
+//! A server's end of one connection from the proxy: reads requests, answers in order, and misbehaves on order.
+
+use crate::check::wrong;
+use crate::faults::{EARLY, FaultLog, Faults, Why};
+use crate::model::{Journal, Keyspace};
+use crate::rng::Rng;
+use crate::setup::PASSWORD;
+use config::Protocol;
+use engine::error::Cause;
+use engine::id::ConnId;
+use engine::topology::PoolView;
+use wire::{Args, Limits, memcache, resp};
+
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) id: ConnId,
+    pub(crate) pool: usize,
+    pub(crate) server: usize,
+    pub(crate) stage: Stage,
+    /// Bytes from the proxy that are no whole request yet, or wait to be worked on.
+    pub(crate) inbox: Vec<u8>,
+    /// Bytes for the proxy.
+    pub(crate) outbox: Vec<u8>,
+    /// Whether the proxy waits until it may write.
+    pub(crate) blocked: bool,
+    /// Neither reads nor answers until then.
+    pub(crate) stalled_until: u64,
+    /// Whether the inbox holds half a request and no whole one.
+    pub(crate) waits: bool,
+    /// Requests answered, those of the handshake included.
+    pub(crate) answered: u32,
+    /// Said what is no reply, or refused the proxy: does nothing more.
+    pub(crate) broken: bool,
+    /// It was to be another server's.
+    pub(crate) misrouted: bool,
+    /// Faults that are over when the connection is.
+    pub(crate) faults: Vec<usize>,
+    authenticated: bool,
+    db: u32,
+    /// The request that is not whole yet was answered already.
+    refused_early: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Decided at this time.
+    Connecting(u64, Result<(), Cause>),
+    Up,
+    /// The proxy was told that it is gone.
+    Gone,
+}
+
+/// What a connection needs of its world to do its work.
+pub(crate) struct Desk<'a> {
+    pub(crate) rng: &'a mut Rng,
+    pub(crate) faults: &'a Faults,
+    pub(crate) log: &'a mut FaultLog,
+    pub(crate) journal: &'a mut Journal,
+    pub(crate) keyspace: &'a mut Keyspace,
+    pub(crate) view: &'a PoolView,
+    pub(crate) now: u64,
+    /// Keys may have moved.
+    pub(crate) loose: bool,
+    /// A proxy that sends every request twice, to see that it is noticed.
+    pub(crate) twice: bool,
+    /// Whether a lie was told that can be noticed.
+    pub(crate) lied: bool,
+}
+
+impl Desk<'_> {
+    /// Whether to do again what was noted since the journal had `before` entries.
+    fn repeats(&mut self, before: usize) -> bool {
+        let repeats = self.twice && self.journal.len() > before;
+        self.lied |= repeats;
+        repeats
+    }
+}
+
+impl Peer {
+    pub(crate) fn new(id: ConnId, pool: usize, server: usize, stage: Stage) -> Peer {
+        Peer {
+            id,
+            pool,
+            server,
+            stage,
+            inbox: Vec::new(),
+            outbox: Vec::new(),
+            blocked: false,
+            stalled_until: 0,
+            waits: false,
+            answered: 0,
+            broken: false,
+            misrouted: false,
+            faults: Vec::new(),
+            authenticated: false,
+            db: 0,
+            refused_early: false,
+        }
+    }
+
+    /// Has answered all and is owed nothing; such a connection may be closed without any harm.
+    pub(crate) fn is_idle(&self, view: &PoolView) -> bool {
+        let greeted = (view.redis_auth.is_none() || self.authenticated) && self.db == view.redis_db;
+        self.stage == Stage::Up
+            && greeted
+            && self.answered > 0
+            && self.inbox.is_empty()
+            && self.outbox.is_empty()
+            && !self.broken
+    }
+
+    /// Whether it can do something now, without waiting for anybody.
+    pub(crate) fn is_busy(&self, now: u64) -> bool {
+        match self.stage {
+            Stage::Connecting(at, _) => at <= now,
+            Stage::Up => self.stalled_until <= now && self.has_work(),
+            Stage::Gone => false,
+        }
+    }
+
+    /// When it will do something by itself.
+    pub(crate) fn wakes_at(&self) -> Option<u64> {
+        match self.stage {
+            Stage::Connecting(at, _) => Some(at),
+            Stage::Up => self.has_work().then_some(self.stalled_until),
+            Stage::Gone => None,
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        let works = !self.inbox.is_empty() && !self.waits && !self.broken;
+        works || self.blocked || !self.outbox.is_empty()
+    }
+
+    /// Takes bytes that the proxy wrote.
+    pub(crate) fn receive(&mut self, bytes: &[u8]) {
+        self.inbox.extend_from_slice(bytes);
+        self.waits = false;
+    }
+
+    /// A fault that lasts as long as the connection.
+    fn note(&mut self, desk: &mut Desk<'_>, why: Why) {
+        self.faults.push(desk.log.add(self.pool, self.server, why, (desk.now, u64::MAX)));
+    }
+
+    /// Works on the next whole request, if there is one.
+    pub(crate) fn work(&mut self, desk: &mut Desk<'_>) -> Result<bool, String> {
+        if self.broken || self.inbox.is_empty() {
+            return Ok(false);
+        }
+        let inbox = std::mem::take(&mut self.inbox);
+        let used = match desk.view.protocol {
+            Protocol::Redis => self.redis(desk, &inbox)?,
+            Protocol::Memcache => self.memcache(desk, &inbox)?,
+        };
+        self.inbox = inbox[used..].to_vec();
+        if used > 0 {
+            return Ok(true);
+        }
+        self.waits = true;
+        if desk.rng.chance(desk.faults.early) && !self.refused_early && self.is_past_handshake(desk.view) {
+            self.note(desk, Why::Early);
+            self.refused_early = true;
+            let code = if desk.view.protocol == Protocol::Redis { "-ERR" } else { "SERVER_ERROR" };
+            self.outbox.extend_from_slice(format!("{code} {EARLY}\r\n").as_bytes());
+        }
+        Ok(false)
+    }
+
+    fn is_past_handshake(&self, view: &PoolView) -> bool {
+        (view.redis_auth.is_none() || self.authenticated) && self.db == view.redis_db
+    }
+
+    fn redis(&mut self, desk: &mut Desk<'_>, inbox: &[u8]) -> Result<usize, String> {
+        let mut args = Args::default();
+        let len = match resp::RequestScan::default().scan(inbox, &Limits::default(), &mut args) {
+            resp::Scan::Complete { len, inline: false } => len,
+            resp::Scan::Partial => return Ok(0),
+            other => return Err(format!("the proxy sent {other:?}: {}", inbox.escape_ascii())),
+        };
+        let view = args.view(&inbox[..len]);
+        let command = view.get(0).to_ascii_uppercase();
+        if command == b"AUTH" || command == b"SELECT" {
+            self.handshake(desk, &command, view.get(1))?;
+            return Ok(len);
+        }
+        if !self.is_past_handshake(desk.view) {
+            return Err(format!("before AUTH or SELECT the proxy sent {}", inbox[..len].escape_ascii()));
+        }
+        self.answer(desk, |desk, key, out| {
+            let before = desk.journal.len();
+            desk.keyspace.redis(view, desk.journal, key, out)?;
+            if !desk.repeats(before) {
+                return Ok(());
+            }
+            desk.keyspace.redis(view, desk.journal, key, &mut Vec::new())
+        })?;
+        Ok(len)
+    }
+
+    fn memcache(&mut self, desk: &mut Desk<'_>, inbox: &[u8]) -> Result<usize, String> {
+        let mut args = Args::default();
+        let request = match memcache::RequestScan::default().scan(inbox, &Limits::default(), &mut args) {
+            memcache::Scan::Complete(request) => request,
+            memcache::Scan::Partial => return Ok(0),
+            other => return Err(format!("the proxy sent {other:?}: {}", inbox.escape_ascii())),
+        };
+        let view = args.view(&inbox[..request.len]);
+        self.answer(desk, |desk, key, out| {
+            let before = desk.journal.len();
+            desk.keyspace.memcache(&request, view, desk.journal, key, out)?;
+            if !desk.repeats(before) {
+                return Ok(());
+            }
+            desk.keyspace.memcache(&request, view, desk.journal, key, &mut Vec::new())
+        })?;
+        Ok(request.len)
+    }
+
+    /// Has the model answer a whole request, unless a fault is due.
+    fn answer(
+        &mut self,
+        desk: &mut Desk<'_>,
+        model: impl FnOnce(&mut Desk<'_>, &mut dyn FnMut(&[u8]), &mut Vec<u8>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        self.answered += 1;
+        if std::mem::take(&mut self.refused_early) {
+            return Ok(());
+        }
+        if desk.rng.chance(desk.faults.garbage) {
+            self.note(desk, Why::Cause(Cause::InvalidReply));
+            self.broken = true;
+            let garbage: &[&[u8]] = match desk.view.protocol {
+                Protocol::Redis => &[b"$x\r\n", b"*1\r\n?\r\n", b"$3\r\nabcdef", b"hello\r\n"],
+                Protocol::Memcache => {
+                    &[b"\n", b"VALUE k\r\n", b"VALUE k 0 1\r\nabcd", b"VALUE k 0 1\r\na\r\nOK\r\n"]
+                }
+            };
+            let garbage = garbage[desk.rng.below(garbage.len())];
+            self.outbox.extend_from_slice(garbage);
+            return Ok(());
+        }
+        let mut misplaced = None;
+        let (view, loose, own) = (desk.view, desk.loose, self.server as u32);
+        let mut named = false;
+        let mut key = |key: &[u8]| {
+            named = true;
+            if !loose && view.placement.server(key, || 0) != Some(own) {
+                misplaced = Some(key.escape_ascii().to_string());
+            }
+        };
+        let mut reply = Vec::new();
+        model(desk, &mut key, &mut reply)?;
+        desk.lied |= self.misrouted && named;
+        if let Some(key) = misplaced {
+            return Err(format!("server {own} was asked for {key}, which is another's"));
+        }
+        if desk.rng.chance(desk.faults.wrong) {
+            self.note(desk, Why::Wrong);
+            reply = wrong(desk.view.protocol).to_vec();
+        }
+        self.outbox.extend_from_slice(&reply);
+        Ok(())
+    }
+
+    fn handshake(&mut self, desk: &mut Desk<'_>, command: &[u8], word: &[u8]) -> Result<(), String> {
+        if self.answered >= 2 {
+            return Err("the proxy said AUTH or SELECT behind requests".to_string());
+        }
+        let auth = command == b"AUTH";
+        let right = match auth {
+            true => word == PASSWORD.as_bytes() && desk.view.redis_auth.is_some() && !self.authenticated,
+            false => {
+                let ready = desk.view.redis_auth.is_none() || self.authenticated;
+                ready && word == desk.view.redis_db.to_string().as_bytes()
+            }
+        };
+        if !right {
+            return Err(format!("the proxy said {} {}", command.escape_ascii(), word.escape_ascii()));
+        }
+        self.answered += 1;
+        if desk.rng.chance(desk.faults.handshake) {
+            self.note(desk, Why::Cause(Cause::HandshakeRefused));
+            self.broken = true;
+            self.outbox.extend_from_slice(b"-WRONGPASS go away\r\n");
+            return Ok(());
+        }
+        if auth {
+            self.authenticated = true;
+        } else {
+            self.db = desk.view.redis_db;
+        }
+        self.outbox.extend_from_slice(b"+OK\r\n");
+        Ok(())
+    }
+}

@@ -1,0 +1,571 @@
+//! One seed's run: clients, the engine, servers and time, in ticks as the worker makes them.
+//!
+//! ```text
+//!   clients ──ClientData──▶        ──WriteConn──▶ servers (peers)
+//!           ◀─WriteClient──  Core  ◀──ConnData──
+//! ```
+//! In a tick every client and connection may have a turn, in any order; then outputs are dealt with until
+//! there is none. When nobody can do anything the clock jumps to the next thing that will happen.
+
+use crate::ask::Author;
+use crate::check::SLACK_US;
+use crate::client::Client;
+use crate::faults::{FaultLog, Faults, Why};
+use crate::model::{Journal, Keyspace};
+use crate::rng::Rng;
+use crate::server::{Desk, Peer, Stage};
+use crate::setup::Plan;
+use engine::error::Cause;
+use engine::id::{ClientId, ConnId};
+use engine::limits::SLOWEST_RECONNECT_US;
+use engine::topology::{Standing, Topology};
+use engine::{Closing, Core, Input, Now};
+use stats::Shard;
+use std::io::Write;
+use std::sync::Arc;
+
+/// Faults end after so many ticks, so that every run comes to rest.
+const FAULTY_TICKS: u32 = 400;
+
+/// A run that is not over by then never will be.
+const TICKS_MAX: u32 = 30_000;
+
+/// A harness that lies, to see that the checks notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tamper {
+    /// Two replies change places.
+    Swap,
+    /// A reply is not delivered.
+    Drop,
+    /// A reply comes twice.
+    Duplicate,
+    /// A byte of a reply changes.
+    Corrupt,
+    /// An error takes a reply's place though nothing went wrong.
+    Excuse,
+    /// Every request is worked on twice.
+    Twice,
+    /// A write to a server is not made.
+    LoseWrite,
+    /// A connection goes to another server than asked for.
+    Misroute,
+    /// Clients stay paused.
+    StayPaused,
+    /// The engine is not told that a client is gone.
+    KeepClient,
+    /// The engine is told of fewer bytes written than were.
+    Recount,
+}
+
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) rng: Rng,
+    pub(crate) now: u64,
+    pub(crate) core: Core,
+    pub(crate) shard: Arc<Shard>,
+    pub(crate) topology: Arc<Topology>,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) keyspaces: Vec<Vec<Keyspace>>,
+    pub(crate) journal: Journal,
+    pub(crate) log: FaultLog,
+    /// Which servers were said to have failed and not yet to have answered.
+    pub(crate) failing: Vec<Vec<bool>>,
+    /// The faults of servers that are out, by pool and server.
+    outs: Vec<Vec<Option<usize>>>,
+    /// Servers that the engine holds for down: pool, server, until when, and the fault.
+    downs: Vec<(usize, usize, u64, usize)>,
+    pub(crate) tamper: Option<Tamper>,
+    /// Whether it has lied.
+    pub(crate) tampered: bool,
+    trace: bool,
+    /// Replies that clients have read.
+    pub(crate) replies: u64,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, tamper: Option<Tamper>, trace: bool) -> World {
+        let mut rng = Rng::new(seed);
+        let mut plan = Plan::draw(&mut rng, tamper.is_some());
+        if tamper == Some(Tamper::LoseWrite) {
+            // A connection that breaks in time would make it good.
+            plan.faults.idle_close = 0;
+        }
+        let topology = Arc::new(plan.topology(|_, _| Standing::In));
+        let (core, shard) = plan.core(seed, topology.clone());
+        let keyspaces =
+            plan.pools.iter().map(|pool| (0..pool.servers).map(Keyspace::new).collect()).collect();
+        let (failing, outs) =
+            plan.pools.iter().map(|pool| (vec![false; pool.servers], vec![None; pool.servers])).unzip();
+        let mut world = World {
+            plan,
+            rng,
+            now: 1_000_000,
+            core,
+            shard,
+            topology,
+            clients: Vec::new(),
+            peers: Vec::new(),
+            keyspaces,
+            journal: Journal::default(),
+            log: FaultLog::default(),
+            failing,
+            outs,
+            downs: Vec::new(),
+            tamper,
+            tampered: false,
+            trace,
+            replies: 0,
+        };
+        world.trace(|| format!("{:?}", world.plan));
+        world.core.tick(Now { mono_us: world.now, unix_us: world.now });
+        if world.plan.preconnect {
+            world.core.handle(Input::Preconnect);
+        }
+        for number in 0..world.plan.clients {
+            world.open_client(number);
+        }
+        world
+    }
+
+    fn open_client(&mut self, number: usize) {
+        let pool = self.rng.below(self.plan.pools.len());
+        let count = if self.rng.chance(200) { self.rng.below(200) } else { self.rng.below(40) };
+        let (ends, half_closes, vanishes) = match self.rng.below(10) {
+            0 | 1 => (Some(Closing::Clean), false, false),
+            2 => (Some(Closing::Linger), false, false),
+            3..=5 => (None, true, false),
+            _ => (None, false, self.rng.chance(self.plan.faults.vanish)),
+        };
+        let author = Author {
+            loose: self.is_loose(pool),
+            rng: &mut self.rng,
+            pool: &self.plan.pools[pool],
+            view: &self.topology.pools[pool],
+            client: number,
+            seq: 0,
+            values: Default::default(),
+            counters: Default::default(),
+            name: Vec::new(),
+            asks: Vec::new(),
+        };
+        let asks = author.write(count, ends);
+        let id = self.core.open_client(pool as u32, None);
+        let mut client = Client::new(id, pool, self.plan.pools[pool].protocol, asks);
+        client.half_closes = half_closes;
+        client.heard_at = self.now;
+        client.thinks_until = self.now + if self.rng.chance(500) { 0 } else { self.rng.range(1, 400) };
+        client.vanishes_at = vanishes.then(|| self.rng.below(client.stream.len() + 1));
+        for ask in &client.asks {
+            self.trace(|| format!("client {id:?} will ask {}", crate::check::shown(&ask.bytes)));
+        }
+        self.clients.push(client);
+    }
+
+    /// Whether a key's server may change or is drawn.
+    pub(crate) fn is_loose(&self, pool: usize) -> bool {
+        self.plan.faults.flip > 0 || self.topology.pools[pool].random
+    }
+
+    pub(crate) fn trace(&self, text: impl FnOnce() -> String) {
+        if self.trace {
+            // Not by a macro: the test harness would keep it to itself.
+            _ = writeln!(std::io::stderr(), "{:>9} {}", self.now, text());
+        }
+    }
+
+    /// A time for a lie of this kind.
+    pub(crate) fn lies(&mut self, tamper: Tamper) -> bool {
+        let now = self.tamper == Some(tamper) && !self.tampered && self.rng.chance(400);
+        self.tampered |= now;
+        now
+    }
+
+    /// Runs to the end. An error says what is wrong.
+    pub(crate) fn run(&mut self) -> Result<(), String> {
+        let mut closing = false;
+        for tick in 0..TICKS_MAX {
+            if tick == FAULTY_TICKS {
+                self.plan.faults = Faults { flip: self.plan.faults.flip.min(1), ..Faults::default() };
+            }
+            self.tick(tick < FAULTY_TICKS)?;
+            let now = self.now;
+            if self.clients.iter().any(|c| c.is_busy(now)) || self.peers.iter().any(|p| p.is_busy(now)) {
+                continue;
+            }
+            let wakes = self.clients.iter().filter_map(Client::wakes_at);
+            let wakes =
+                wakes.chain(self.peers.iter().filter_map(Peer::wakes_at)).chain(self.core.next_deadline());
+            let wakes = wakes.chain(self.downs.iter().map(|(_, _, until, _)| *until));
+            match wakes.filter(|at| *at > now).min() {
+                Some(at) => {
+                    self.trace(|| format!("nothing to do until {at}"));
+                    self.now = at;
+                }
+                None if closing => return self.check_end(),
+                None => {
+                    self.check_answers()?;
+                    self.close_clients();
+                    closing = true;
+                }
+            }
+        }
+        Err("the run does not come to rest".to_string())
+    }
+
+    /// Those that are still there at the end go.
+    fn close_clients(&mut self) {
+        self.core.tick(Now { mono_us: self.now, unix_us: self.now });
+        for index in 0..self.clients.len() {
+            if !self.clients[index].is_open() || self.lies(Tamper::KeepClient) {
+                continue;
+            }
+            let id = self.clients[index].id;
+            if self.rng.chance(500) {
+                self.clients[index].ended = true;
+                self.core.handle(Input::ClientEnd(id));
+            } else {
+                self.clients[index].lost = true;
+                self.core.handle(Input::ClientLost(id));
+            }
+        }
+    }
+
+    fn tick(&mut self, faulty: bool) -> Result<(), String> {
+        self.now += self.rng.range(1, 40);
+        self.core.tick(Now { mono_us: self.now, unix_us: self.now });
+        let mut turns: Vec<Turn> = (0..self.clients.len()).map(Turn::Client).collect();
+        turns.extend(self.peers.iter().map(|peer| Turn::Peer(peer.id)));
+        self.rng.shuffle(&mut turns);
+        for turn in turns {
+            if !self.rng.chance(700) {
+                continue;
+            }
+            match turn {
+                Turn::Client(index) => self.client_turn(index)?,
+                Turn::Peer(id) => self.peer_turn(id)?,
+            }
+        }
+        if faulty && self.rng.chance(self.plan.faults.flip) {
+            self.flip();
+        }
+        self.put_up();
+        self.core.expire();
+        while let Some(output) = self.core.next_output() {
+            self.trace(|| format!("  {output:?}"));
+            self.act(output)?;
+        }
+        self.check_tick()
+    }
+
+    /// Takes servers out or puts them back.
+    fn flip(&mut self) {
+        let rng = &mut self.rng;
+        let mut draw =
+            |_| *rng.pick(&[Standing::In, Standing::In, Standing::In, Standing::Out, Standing::Drained]);
+        let standings: Vec<Vec<Standing>> =
+            self.plan.pools.iter().map(|pool| (0..pool.servers).map(&mut draw).collect()).collect();
+        for (pool, servers) in standings.iter().enumerate() {
+            for (server, standing) in servers.iter().enumerate() {
+                if let Some(fault) = self.outs[pool][server].take() {
+                    self.log.end(fault, self.now);
+                }
+                let cause = match standing {
+                    Standing::In => continue,
+                    Standing::Out => Cause::Refused,
+                    Standing::Drained => Cause::Drained,
+                };
+                let fault = self.log.add(pool, server, Why::Cause(cause), (self.now, u64::MAX));
+                self.outs[pool][server] = Some(fault);
+            }
+        }
+        self.trace(|| format!("servers: {standings:?}"));
+        self.topology = Arc::new(self.plan.topology(|pool, server| standings[pool][server]));
+        self.core.handle(Input::Topology(self.topology.clone()));
+    }
+
+    /// The engine found a server down; a probe finds it up again later.
+    pub(crate) fn mark_down(&mut self, pool: usize, server: usize, cause: Cause) {
+        let until = self.now + self.rng.range(1, 100_000);
+        let fault = self.log.add(pool, server, Why::Cause(cause), (self.now, u64::MAX));
+        self.downs.push((pool, server, until, fault));
+    }
+
+    /// Probes find servers up again; and other workers find servers down, sometimes.
+    fn put_up(&mut self) {
+        let now = self.now;
+        while let Some((pool, server, ..)) = self.downs.iter().find(|down| down.2 <= now).copied() {
+            self.trace(|| format!("server {server} is up"));
+            self.core.handle(Input::Server { pool: pool as u32, server: server as u32, down: None });
+            let over = self.downs.extract_if(.., |down| (down.0, down.1) == (pool, server));
+            over.for_each(|(.., fault)| self.log.end(fault, now));
+        }
+        if self.rng.chance(self.plan.faults.told_down) {
+            let pool = self.rng.below(self.plan.pools.len());
+            let server = self.rng.below(self.plan.pools[pool].servers);
+            let cause = *self.rng.pick(&[Cause::Refused, Cause::TimedOut]);
+            self.trace(|| format!("server {server} is said to be down: {cause:?}"));
+            self.mark_down(pool, server, cause);
+            self.core.handle(Input::Server { pool: pool as u32, server: server as u32, down: Some(cause) });
+        }
+    }
+
+    // ---- clients
+
+    fn client_turn(&mut self, index: usize) -> Result<(), String> {
+        let now = self.now;
+        let client = &mut self.clients[index];
+        if !client.is_open() || client.lost {
+            return Ok(());
+        }
+        let id = client.id;
+        if client.vanishes_at.is_some_and(|at| client.sent >= at) {
+            client.lost = true;
+            self.trace(|| format!("client {id:?} is gone"));
+            self.core.handle(Input::ClientLost(id));
+            return Ok(());
+        }
+        if self.rng.chance(self.plan.faults.slow_reader) {
+            client.deaf_until = now + self.rng.range(10, 500_000);
+            client.slow = true;
+        }
+        if client.reading && !client.ended {
+            if client.sent < client.stream.len() && client.thinks_until <= now {
+                let bytes = client.send(&mut self.rng, now);
+                if self.rng.chance(30) {
+                    client.thinks_until = now + self.rng.range(1, 300_000);
+                }
+                self.trace(|| format!("client {id:?} sends {}", crate::check::shown(&bytes)));
+                if !bytes.is_empty() {
+                    self.core.handle(Input::ClientData(id, &bytes));
+                }
+            } else if client.sent == client.stream.len() && client.half_closes {
+                client.ended = true;
+                self.trace(|| format!("client {id:?} ends its side"));
+                self.core.handle(Input::ClientEnd(id));
+            }
+        }
+        if self.clients[index].blocked && self.clients[index].deaf_until <= now {
+            self.write_client(index)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn write_client(&mut self, index: usize) -> Result<(), String> {
+        let id = self.clients[index].id;
+        loop {
+            let bytes = self.core.client_output(id);
+            if bytes.is_empty() {
+                self.clients[index].blocked = false;
+                return Ok(());
+            }
+            let length = bytes.len();
+            let deaf = self.clients[index].deaf_until > self.now;
+            let count = if deaf { 0 } else { self.rng.portion(length) };
+            let bytes = bytes[..count].to_vec();
+            self.trace(|| format!("client {id:?} reads {}", crate::check::shown(&bytes)));
+            self.clients[index].blocked = count < length;
+            self.read_replies(index, &bytes)?;
+            if count > 0 {
+                let tells = self.clients[index].is_exact() && self.lies(Tamper::Recount);
+                let told = if tells { count - 1 } else { count };
+                self.core.handle(Input::ClientWritten(id, told));
+            }
+            if count < length {
+                return Ok(());
+            }
+        }
+    }
+
+    // ---- servers
+
+    pub(crate) fn peer(&self, id: ConnId) -> Option<usize> {
+        self.peers.iter().position(|peer| peer.id == id)
+    }
+
+    pub(crate) fn client(&self, id: ClientId) -> Option<usize> {
+        self.clients.iter().position(|client| client.id == id && client.is_open())
+    }
+
+    fn peer_turn(&mut self, id: ConnId) -> Result<(), String> {
+        let now = self.now;
+        let Some(index) = self.peer(id) else { return Ok(()) };
+        let peer = &mut self.peers[index];
+        match peer.stage {
+            Stage::Gone => return Ok(()),
+            Stage::Connecting(at, _) if at > now => return Ok(()),
+            Stage::Connecting(_, Ok(())) => {
+                peer.stage = Stage::Up;
+                self.trace(|| format!("connection {id:?} stands"));
+                self.core.handle(Input::ConnUp(id));
+                return Ok(());
+            }
+            Stage::Connecting(_, Err(cause)) => {
+                self.lose(index, cause, true);
+                return Ok(());
+            }
+            Stage::Up => {}
+        }
+        if self.rng.chance(self.plan.faults.reset) {
+            if self.rng.chance(500) {
+                self.work(index, 3)?;
+            }
+            let cause = *self.rng.pick(&[Cause::Reset, Cause::Closed, Cause::TimedOut]);
+            self.lose(index, cause, true);
+            return Ok(());
+        }
+        let peer = &mut self.peers[index];
+        if peer.stalled_until <= now && self.rng.chance(self.plan.faults.stall) {
+            let timeout = self.topology.pools[peer.pool].timeout_us.unwrap_or(100_000);
+            peer.stalled_until = now + self.rng.range(1, 3 * timeout);
+            let lasts = (now, peer.stalled_until + SLACK_US);
+            self.log.add(peer.pool, peer.server, Why::Cause(Cause::TimedOut), lasts);
+            let until = peer.stalled_until;
+            self.trace(|| format!("connection {id:?} stalls until {until}"));
+        }
+        let peer = &mut self.peers[index];
+        if peer.stalled_until > now {
+            return Ok(());
+        }
+        if peer.is_idle(&self.topology.pools[peer.pool]) {
+            if self.rng.chance(self.plan.faults.idle_close) {
+                let cause = *self.rng.pick(&[Cause::Closed, Cause::Closed, Cause::Reset]);
+                self.lose(index, cause, false);
+                return Ok(());
+            }
+            // Nothing may be on its way to the server, or the surplus would be taken for its answer.
+            if self.core.conn_output(id).is_empty() && self.rng.chance(self.plan.faults.surplus) {
+                let why = Why::Cause(Cause::InvalidReply);
+                let number = self.log.add(peer.pool, peer.server, why, (now, u64::MAX));
+                peer.faults.push(number);
+                peer.broken = true;
+                self.trace(|| format!("connection {id:?} answers what nobody asked"));
+                self.core.handle(Input::ConnData(id, b"$7\r\nsurplus\r\n"));
+                return Ok(());
+            }
+        }
+        let peer = &mut self.peers[index];
+        if !peer.outbox.is_empty() {
+            let count = self.rng.portion(peer.outbox.len());
+            let bytes: Vec<u8> = peer.outbox.drain(..count).collect();
+            self.trace(|| format!("connection {id:?} answers {}", crate::check::shown(&bytes)));
+            self.core.handle(Input::ConnData(id, &bytes));
+        }
+        if self.peers[index].blocked {
+            self.write_conn(index)?;
+        }
+        let count = self.rng.below(4);
+        self.work(index, count)
+    }
+
+    /// The connection is gone; whether that is to be noted as a fault.
+    fn lose(&mut self, index: usize, cause: Cause, fault: bool) {
+        let now = self.now;
+        let peer = &mut self.peers[index];
+        if let (Stage::Connecting(..), Some(timeout)) =
+            (peer.stage, self.topology.pools[peer.pool].timeout_us)
+        {
+            // The next attempt waits, and requests wait with it.
+            let lasts = (now, now + SLOWEST_RECONNECT_US * 5 / 4 + timeout);
+            self.log.add(peer.pool, peer.server, Why::Cause(Cause::TimedOut), lasts);
+        }
+        peer.stage = Stage::Gone;
+        if fault {
+            self.log.add(peer.pool, peer.server, Why::Cause(cause), (now, now));
+        }
+        let id = peer.id;
+        self.trace(|| format!("connection {id:?} is lost: {cause:?}"));
+        self.core.handle(Input::ConnLost(id, cause));
+    }
+
+    /// The server works on up to `count` requests it has.
+    pub(crate) fn work(&mut self, index: usize, count: usize) -> Result<(), String> {
+        let peer = &mut self.peers[index];
+        let pool = peer.pool;
+        let mut desk = Desk {
+            rng: &mut self.rng,
+            faults: &self.plan.faults,
+            log: &mut self.log,
+            journal: &mut self.journal,
+            keyspace: &mut self.keyspaces[pool][peer.server],
+            view: &self.topology.pools[pool],
+            now: self.now,
+            loose: self.plan.faults.flip > 0 || self.topology.pools[pool].random,
+            twice: self.tamper == Some(Tamper::Twice),
+            lied: false,
+        };
+        let works = (0..count).try_for_each(|_| match peer.work(&mut desk) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(None),
+            Err(why) => Err(Some(why)),
+        });
+        self.tampered |= desk.lied;
+        works.or_else(|why| why.map_or(Ok(()), Err))
+    }
+
+    pub(crate) fn write_conn(&mut self, index: usize) -> Result<(), String> {
+        let id = self.peers[index].id;
+        loop {
+            let bytes = self.core.conn_output(id);
+            if bytes.is_empty() {
+                self.peers[index].blocked = false;
+                return Ok(());
+            }
+            if self.rng.chance(self.plan.faults.broken_pipe) {
+                self.lose(index, Cause::BrokenPipe, true);
+                return Ok(());
+            }
+            let length = bytes.len();
+            let full = self.peers[index].stalled_until > self.now && length > 64;
+            let count = match self.rng.chance(600) {
+                _ if full => 0,
+                true => length,
+                false => self.rng.portion(length),
+            };
+            let bytes = bytes[..count].to_vec();
+            self.trace(|| format!("connection {id:?} is sent {}", crate::check::shown(&bytes)));
+            self.peers[index].blocked = count < length;
+            if count > 0 {
+                self.peers[index].receive(&bytes);
+                self.core.handle(Input::ConnWritten(id, count));
+            }
+            if count < length {
+                return Ok(());
+            }
+        }
+    }
+
+    /// How a connect goes: whether at once, and when otherwise.
+    pub(crate) fn connect(&mut self, id: ConnId, pool: usize, server: usize) {
+        let later = self.now + self.rng.range(1, 300);
+        let refusals = [Cause::Refused, Cause::HostDown, Cause::Unreachable, Cause::TimedOut];
+        let stage = if self.rng.chance(self.plan.faults.no_connect) {
+            Stage::Connecting(later, Err(*self.rng.pick(&refusals)))
+        } else if self.rng.chance(self.plan.faults.hang) {
+            let at = self.now + self.rng.range(1, 700_000);
+            self.log.add(pool, server, Why::Cause(Cause::TimedOut), (self.now, at + SLACK_US));
+            Stage::Connecting(at, if self.rng.chance(500) { Ok(()) } else { Err(Cause::TimedOut) })
+        } else {
+            Stage::Connecting(later, Ok(()))
+        };
+        let mut peer = Peer::new(id, pool, server, stage);
+        let now = self.rng.chance(300);
+        match stage {
+            Stage::Connecting(at, Ok(())) if now && at == later => {
+                peer.stage = Stage::Up;
+                self.peers.push(peer);
+                self.core.handle(Input::ConnUp(id));
+            }
+            Stage::Connecting(at, Err(cause)) if now && at == later => {
+                self.peers.push(peer);
+                self.lose(self.peers.len() - 1, cause, true);
+            }
+            _ => self.peers.push(peer),
+        }
+    }
+}
+
+enum Turn {
+    Client(usize),
+    Peer(ConnId),
+}
