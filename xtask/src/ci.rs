@@ -48,8 +48,10 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
 fn needs(install: bool) -> anyhow::Result<Option<PathBuf>> {
     for tool in ["fmt", "clippy"] {
         let asked = Command::new(env!("CARGO")).args([tool, "--version"]).stdin(Stdio::null()).output();
-        if !asked.is_ok_and(|answer| answer.status.success()) {
-            bail!("`cargo {tool}` is not there: rustup component add rustfmt clippy");
+        let answer = asked.context("cargo cannot be run")?;
+        if !answer.status.success() {
+            let reason = String::from_utf8_lossy(&answer.stderr);
+            bail!("`cargo {tool}` does not run: rustup component add rustfmt clippy\n{}", reason.trim());
         }
     }
     if !install {

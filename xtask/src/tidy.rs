@@ -5,7 +5,9 @@
 
 mod arrows;
 mod dependencies;
+mod licenses;
 mod links;
+mod metadata;
 
 use std::process::Command;
 
@@ -22,7 +24,9 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     let mut mistakes: Vec<String> = files.iter().flat_map(check).collect();
     mistakes.extend(links::check(&files));
     mistakes.extend(dependencies::check(&files));
-    mistakes.extend(arrows::check()?);
+    let metadata = metadata::read()?;
+    mistakes.extend(arrows::check(&metadata));
+    mistakes.extend(licenses::check(&files, &metadata));
     if mistakes.is_empty() {
         return Ok(());
     }

@@ -1,11 +1,8 @@
 //! Which crate may use which (ARCHITECTURE.md draws it). Nothing points upward.
 
-use std::process::Command;
-
-use anyhow::{Context, bail};
 use serde_json::Value;
 
-use crate::root;
+use super::metadata::{list, packages, text};
 
 /// A crate and the crates of ours that it may use.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -28,17 +25,8 @@ const TOOLS: &[&str] = &["bench", "xtask"];
 /// Real servers and misbehaving peers, which only tests may meet.
 const TESTKIT: &str = "testkit";
 
-pub(super) fn check() -> anyhow::Result<Vec<String>> {
-    let asked = Command::new(env!("CARGO"))
-        .args(["metadata", "--no-deps", "--format-version=1"])
-        .current_dir(root())
-        .output()
-        .context("cargo metadata cannot be run")?;
-    if !asked.status.success() {
-        bail!("cargo metadata: {}", String::from_utf8_lossy(&asked.stderr).trim());
-    }
-    let metadata: Value = serde_json::from_slice(&asked.stdout).context("cargo metadata")?;
-    Ok(uses(&metadata).iter().filter_map(wrong).collect())
+pub(super) fn check(metadata: &Value) -> Vec<String> {
+    uses(metadata).iter().filter_map(wrong).collect()
 }
 
 /// One crate of ours uses another one.
@@ -76,18 +64,15 @@ fn below(user: &str) -> Vec<&'static str> {
 
 /// Every arrow between crates of the workspace.
 pub(super) fn uses(metadata: &Value) -> Vec<Use> {
-    let list = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
-    let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
-    let packages = list(metadata, "packages");
-    let ours: Vec<String> = packages.iter().map(|package| text(package, "name")).collect();
-    let of_package = |package: &Value| {
+    let ours = || packages(metadata).filter(|package| package["source"].is_null());
+    let names: Vec<&str> = ours().map(|package| text(package, "name")).collect();
+    let arrows = ours().flat_map(|package| {
         let user = text(package, "name");
-        let arrow = |used: Value| Use {
-            user: user.clone(),
-            used: text(&used, "name"),
+        list(package, "dependencies").map(move |used| Use {
+            user: user.to_owned(),
+            used: text(used, "name").to_owned(),
             in_tests: used["kind"] == "dev",
-        };
-        list(package, "dependencies").into_iter().map(arrow).collect::<Vec<_>>()
-    };
-    packages.iter().flat_map(of_package).filter(|arrow| ours.contains(&arrow.used)).collect()
+        })
+    });
+    arrows.filter(|arrow| names.contains(&arrow.used.as_str())).collect()
 }

@@ -88,8 +88,31 @@ fn arrows_are_read_from_cargo() {
     let metadata = serde_json::json!({ "packages": [
         { "name": "a", "dependencies": [{ "name": "b", "kind": null }, { "name": "serde", "kind": null }] },
         { "name": "b", "dependencies": [{ "name": "a", "kind": "dev" }] },
+        { "name": "serde", "source": "registry", "dependencies": [{ "name": "a", "kind": null }] },
     ]});
     let arrow =
         |user: &str, used: &str, in_tests| Use { user: user.to_owned(), used: used.to_owned(), in_tests };
     assert_eq!(uses(&metadata), [arrow("a", "b", false), arrow("b", "a", true)]);
+}
+
+#[test]
+fn licenses_are_those_of_the_list() {
+    let crates_io = "registry+https://github.com/rust-lang/crates.io-index";
+    let deny = file("deny.toml", "[licenses]\nallow = [\"MIT\", \"Unicode-3.0\"]\n");
+    for (license, source, fine) in [
+        ("MIT", crates_io, true),
+        ("Apache-2.0 OR MIT", crates_io, true),
+        ("Apache-2.0/MIT", crates_io, true),
+        ("(MIT OR Apache-2.0) AND Unicode-3.0", crates_io, true),
+        ("MIT AND GPL-3.0", crates_io, false),
+        ("", crates_io, false),
+        ("MIT", "git+https://example.org/x", false),
+    ] {
+        let metadata = serde_json::json!({ "packages": [
+            { "name": "ours", "source": null, "license": "X" },
+            { "name": "other", "source": source, "license": license },
+        ]});
+        let mistakes = licenses::check(std::slice::from_ref(&deny), &metadata);
+        assert_eq!(mistakes.is_empty(), fine, "{license}: {mistakes:?}");
+    }
 }
