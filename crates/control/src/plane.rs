@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use worker::{Gate, Handle, Listener, Message, Notice, Setup, Worker};
 
@@ -159,10 +160,9 @@ impl Plane {
     }
 
     /// Runs until all workers have ended.
-    pub(crate) fn run(mut self) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    pub(crate) fn run(mut self, runtime: Runtime, signals: Signals) -> io::Result<()> {
         let local = tokio::task::LocalSet::new();
-        let outcome = local.block_on(&runtime, self.turn());
+        let outcome = local.block_on(&runtime, self.turn(signals));
         // Resolvers may hang in the system's library; nothing waits for them.
         runtime.shutdown_background();
         for thread in self.threads.drain(..).filter(JoinHandle::is_finished) {
@@ -172,8 +172,7 @@ impl Plane {
         outcome
     }
 
-    async fn turn(&mut self) -> io::Result<()> {
-        let mut signals = Signals::new()?;
+    async fn turn(&mut self, mut signals: Signals) -> io::Result<()> {
         self.serve_stats();
         self.serve_control();
         let mut look = tokio::time::interval(LOOK_EVERY);

@@ -5,6 +5,7 @@ use crate::capacity::Capacity;
 use crate::line;
 use crate::log::Log;
 use crate::plane::{Bound, Plane};
+use crate::signal::Signals;
 use config::{Listen, Pool, Protocol, Settings};
 use reactor::net;
 use std::io;
@@ -76,6 +77,12 @@ pub enum StartError {
 
 /// Runs the proxy until it is told to stop. Answers when everything has ended in good order.
 pub fn run(options: Options) -> Result<(), StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Before anybody can find us: a log rotation that comes early must not kill the process.
+    let signals = {
+        let _entered = runtime.enter();
+        Signals::new()?
+    };
     let (max_fds, _) = reactor::raise_nofile();
     let capacity = Capacity::new(&options.settings, options.workers as u64, max_fds)
         .map_err(|needed| StartError::Descriptors { limit: max_fds, needed })?;
@@ -98,7 +105,8 @@ pub fn run(options: Options) -> Result<(), StartError> {
     let mut paths: Vec<PathBuf> = options.settings.pools.iter().filter_map(unix_path).collect();
     paths.extend(stats.path());
     paths.extend(control.as_ref().map(ControlSocket::path));
-    let outcome = Plane::start(options, capacity, Bound { listeners: sockets, stats, control }).and_then(Plane::run);
+    let outcome = Plane::start(options, capacity, Bound { listeners: sockets, stats, control })
+        .and_then(|plane| plane.run(runtime, signals));
     for path in paths {
         // Gone already is as good.
         _ = std::fs::remove_file(path);
