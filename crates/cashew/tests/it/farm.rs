@@ -18,6 +18,11 @@ pub(crate) struct Farm<S> {
 }
 
 impl<S> Farm<S> {
+    /// Where the proxy listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// A client of the proxy.
     pub(crate) fn client(&self) -> Client {
         Client::connect_port(self.port).expect("the proxy accepts")
@@ -99,4 +104,18 @@ pub(crate) fn pool(listen: &str, servers: &[String], options: &[&str]) -> String
 pub(crate) fn proxy(config: &str, threads: usize) -> Cashew {
     Cashew::start(env!("CARGO_BIN_EXE_cashew"), config, &["--threads", &threads.to_string()])
         .unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Fails with the place where two long answers part.
+#[track_caller]
+pub(crate) fn same(ours: &[u8], wanted: &[u8]) {
+    if ours != wanted {
+        let at = ours.iter().zip(wanted).position(|(a, b)| a != b).unwrap_or(ours.len().min(wanted.len()));
+        let around = |bytes: &[u8]| {
+            bytes[at.saturating_sub(60).min(bytes.len())..(at + 60).min(bytes.len())]
+                .escape_ascii()
+                .to_string()
+        };
+        panic!("they part at byte {at}:\n  ours:   {}\n  wanted: {}", around(ours), around(wanted));
+    }
 }

@@ -1,8 +1,15 @@
 //! The whole binary, from outside: real clients, real servers, one test binary.
 
+mod cli;
+mod clients;
 mod farm;
+mod fragments;
+mod interleave;
 mod memcache;
 mod parity;
 mod placement;
+mod random;
 mod redis;
 mod rig;
+mod signals;
+mod stats;

@@ -6,3 +6,11 @@ mod parity;
 mod refused;
 mod script;
 mod sockets;
+
+pub(crate) use script::Step;
+
+/// The requests of `commands.txt` that do not depend on an earlier reply.
+pub(crate) fn steps() -> Vec<Step> {
+    let steps = script::parse(include_str!("commands.txt")).into_iter();
+    steps.filter(|step| step.argv.iter().all(|word| !word.starts_with(b"@"))).collect()
+}

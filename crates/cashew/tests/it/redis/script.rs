@@ -6,8 +6,8 @@ use testkit::framing;
 
 /// One request.
 #[derive(Debug, Clone)]
-pub(super) struct Step {
-    pub(super) argv: Vec<Vec<u8>>,
+pub(crate) struct Step {
+    pub(crate) argv: Vec<Vec<u8>>,
     pub(super) compare: Compare,
     /// Where it stands in the text, for messages.
     pub(super) line: usize,
@@ -26,9 +26,14 @@ pub(super) enum Compare {
 
 impl Step {
     /// The words of the request in text, for messages.
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         let words: Vec<String> = self.argv.iter().map(|word| word.escape_ascii().to_string()).collect();
         format!("line {}: {}", self.line, words.join(" "))
+    }
+
+    /// Whether two replies are the same as far as they are compared.
+    pub(crate) fn same(&self, one: &[u8], other: &[u8]) -> bool {
+        self.compare.view(one) == self.compare.view(other)
     }
 
     /// The same comparison of another request.

@@ -1,0 +1,171 @@
+"""redis-py against the proxy: connecting as the library does by itself, and what applications do with it.
+
+Usage: redis_py.py PORT [PASSWORD]
+"""
+
+import sys
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+port = int(sys.argv[1])
+password = sys.argv[2] if len(sys.argv) > 2 else None
+
+
+def fails(kind, text, call, *args, **kwargs):
+    """The call must raise an error of this kind with this text; the connection must be usable afterwards."""
+    try:
+        result = call(*args, **kwargs)
+    except kind as error:
+        assert text in str(error), (text, error)
+    else:
+        raise AssertionError(f"{text}: answered {result!r}")
+
+
+def strings(r):
+    assert r.set("s:1", "value") is True
+    assert r.get("s:1") == "value"
+    assert r.get("s:none") is None
+    assert r.set("s:1", "other", nx=True) is None
+    assert r.set("s:1", "new", get=True) == "value"
+    assert r.set("s:2", "x", ex=1000) is True
+    assert 990 <= r.ttl("s:2") <= 1000
+    assert r.expire("s:2", 2000, gt=True)
+    assert r.persist("s:2")
+    assert r.getex("s:2", ex=100) == "x"
+    assert r.getdel("s:2") == "x"
+    assert r.incr("n:1", 5) == 5 and r.decr("n:1") == 4
+    assert r.incrbyfloat("n:2", 1.5) == 1.5
+    assert r.append("s:3", "abc") == 3 and r.strlen("s:3") == 3
+    assert r.setrange("s:3", 1, "XY") == 3 and r.getrange("s:3", 0, -1) == "aXY"
+    assert r.type("s:1") == "string" and r.object("encoding", "n:1") == "int"
+
+
+def many_keys(r):
+    pairs = {f"m:{n}": str(n) for n in range(100)}
+    assert r.mset(pairs) is True
+    names = list(pairs) + ["m:none", "m:7"]
+    assert r.mget(names) == [pairs.get(name) for name in names]
+    assert r.exists(*names) == 101
+    assert r.touch(*names) == 101
+    assert r.unlink(*names) == 100
+    assert r.delete("m:1") == 0
+
+
+def collections(r):
+    assert r.hset("h:1", mapping={"a": 1, "b": 2}) == 2
+    assert r.hgetall("h:1") == {"a": "1", "b": "2"}
+    assert r.hmget("h:1", "a", "none") == ["1", None]
+    assert r.hincrby("h:1", "a", 10) == 11
+    assert dict(r.hscan_iter("h:1")) == {"a": "11", "b": "2"}
+    assert r.rpush("l:1", "a", "b", "c") == 3
+    assert r.lrange("l:1", 0, -1) == ["a", "b", "c"]
+    assert r.lpop("l:1", 2) == ["a", "b"]
+    assert r.lmove("{l}1", "{l}2") is None
+    assert r.sadd("t:1", "x", "y") == 2 and r.smembers("t:1") == {"x", "y"}
+    assert set(r.sscan_iter("t:1")) == {"x", "y"}
+    assert r.zadd("z:1", {"a": 1, "b": 2, "c": 3}) == 3
+    scores = r.zrange("z:1", 0, -1, withscores=True)
+    assert [tuple(pair) for pair in scores] == [("a", 1.0), ("b", 2.0), ("c", 3.0)], scores
+    assert r.zrange("z:1", "(1", "+inf", byscore=True, offset=0, num=1) == ["b"]
+    assert r.zrank("z:1", "c") == 2 and r.zscore("z:1", "none") is None
+    assert r.zincrby("z:1", 5, "a") == 6.0
+    assert [tuple(pair) for pair in r.zpopmin("z:1")] == [("b", 2.0)]
+    assert r.pfadd("p:1", "a", "b") == 1 and r.pfcount("p:1") == 2
+    assert r.setbit("b:1", 7, 1) == 0 and r.bitcount("b:1") == 1
+    assert r.geoadd("g:1", [13.36, 38.11, "Palermo", 15.08, 37.5, "Catania"]) == 2
+    assert r.geosearch("g:1", member="Palermo", radius=200, unit="km", sort="ASC") == ["Palermo", "Catania"]
+
+
+def streams(r):
+    first = r.xadd("x:1", {"a": "1"})
+    second = r.xadd("x:1", {"b": "2"})
+    assert r.xlen("x:1") == 2
+    assert r.xrange("x:1") == [(first, {"a": "1"}), (second, {"b": "2"})]
+    assert r.xgroup_create("x:1", "g", id="0") is True
+    read = r.xreadgroup("g", "me", {"x:1": ">"}, count=1)
+    assert first in str(read), read
+    assert r.xack("x:1", "g", first) == 1
+    assert r.xinfo_stream("x:1")["length"] == 2
+
+
+def pipelines(r):
+    pipe = r.pipeline(transaction=False)
+    for n in range(500):
+        pipe.set(f"pipe:{n}", n)
+        pipe.get(f"pipe:{n}")
+        pipe.incr("pipe:count")
+    replies = pipe.execute()
+    assert replies[0::3] == [True] * 500
+    assert replies[1::3] == [str(n) for n in range(500)]
+    assert replies[2::3] == list(range(1, 501))
+    pipe.set("pipe:text", "x").lpush("pipe:text", "y").get("pipe:text")
+    replies = pipe.execute(raise_on_error=False)
+    assert replies[0] is True and replies[2] == "x"
+    assert isinstance(replies[1], redis.ResponseError) and "WRONGTYPE" in str(replies[1])
+
+
+def scripts(r):
+    assert r.eval("return {KEYS[1], ARGV[1]}", 1, "k", "v") == ["k", "v"]
+    # The library sends EVALSHA and, where that is unknown, loads the script and tries again.
+    add = r.register_script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
+    for n in range(20):
+        assert add(keys=[f"script:{n}"], args=[n]) == n
+    assert r.script_exists(add.sha) == [True]
+    assert r.script_flush() is True
+    assert add(keys=["script:1"], args=[1]) == 2
+    library = "#!lua name=lib\nredis.register_function('f', function(keys, args) return args[1] end)"
+    assert r.function_load(library) == "lib"
+    assert r.fcall("f", 1, "k", "v") == "v"
+    assert r.function_delete("lib")
+
+
+def errors(r):
+    r.set("e:1", "text")
+    fails(redis.ResponseError, "not an integer", r.incr, "e:1")
+    fails(redis.exceptions.ClusterCrossSlotError, "a hash tag keeps keys together", r.sunion, [f"e:{n}" for n in range(20)])
+    fails(redis.ResponseError, "does not support", r.blpop, "l:1", 1)
+    fails(redis.ResponseError, "unknown command", r.execute_command, "NOSUCHCOMMAND")
+    fails(redis.ResponseError, "does not pass on", r.execute_command, "DEBUG", "SLEEP", "0")
+    assert r.get("e:1") == "text"
+
+
+def server(r):
+    r.flushall()
+    r.mset({f"k:{n}": n for n in range(30)})
+    assert r.dbsize() == 30
+    assert sorted(r.keys("k:1?")) == sorted(f"k:1{n}" for n in range(10))
+    assert r.ping() is True and r.echo("hello") == "hello"
+    assert "redis_version" in r.info()
+    assert r.client_id() > 0
+    assert r.client_setname("me") and r.client_getname() == "me"
+    assert r.time()[0] > 1_000_000_000
+    assert r.command_count() > 100
+    assert r.flushdb() is True and r.dbsize() == 0
+
+
+def run(r):
+    for part in (strings, many_keys, collections, streams, pipelines, scripts, errors, server):
+        part(r)
+    r.close()
+
+
+def connect(**options):
+    return redis.Redis(port=port, **{"password": password, "protocol": 2, **options})
+
+
+run(connect(decode_responses=True))
+# With what applications set.
+run(connect(decode_responses=True, client_name="app", db=0, health_check_interval=1, socket_timeout=20))
+# Without decoding, and values that are no text.
+r = connect()
+blob = bytes(range(256)) * 1000
+assert r.set(b"blob\r\n\0", blob) and r.get(b"blob\r\n\0") == blob
+once = Retry(NoBackoff(), 0)
+if password:
+    fails(redis.AuthenticationError, "", connect(password="wrong", retry=once).ping)
+    fails(redis.AuthenticationError, "", connect(password=None, retry=once).get, "a")
+# Since version 8 the library asks for RESP3 unless told otherwise, and takes no for an answer.
+fails(redis.ResponseError, "does not support RESP3 yet: use protocol 2", connect(protocol=None, retry=once).ping)
+print("ok")
