@@ -3,6 +3,7 @@
 mod ci;
 mod r#gen;
 mod install;
+mod sim;
 mod tidy;
 
 use std::path::Path;
@@ -23,6 +24,7 @@ const TASKS: &[Task] = &[
         help: "write what is generated from data; `--check` only says what is out of date",
         run: r#gen::run,
     },
+    Task { name: "sim", help: "simulated worlds around the engine: `--seeds N [--from S]`", run: sim::run },
     Task { name: "tidy", help: "the rules of the house that no compiler knows", run: tidy::run },
 ];
 

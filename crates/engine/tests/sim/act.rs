@@ -128,6 +128,7 @@ impl World {
         let mut replies = self.clients[index].receive(bytes)?;
         self.tamper_with(index, &mut replies);
         for reply in replies {
+            self.replies += 1;
             let client = &mut self.clients[index];
             let Some(place) = client.expects() else {
                 return Err(format!("client {:?} reads {} and asked nothing", client.id, shown(&reply)));
@@ -148,7 +149,10 @@ impl World {
             ask.answered =
                 Some(judge.judge(ask, &reply).map_err(|why| format!("client {:?}: {why}", client.id))?);
             client.next += 1;
-            self.replies += 1;
+            if ask.answered == Some(false) {
+                let text = String::from_utf8_lossy(&reply);
+                self.seen.insert(text.split_once(' ').map_or("", |(_, text)| text.trim_end()).to_string());
+            }
         }
         Ok(())
     }
@@ -316,6 +320,15 @@ impl World {
                         ));
                     }
                 }
+            }
+        }
+        for (pool, plan) in self.plan.pools.iter().enumerate() {
+            let pool_metrics = PoolMetric::ALL.iter().filter(|m| self.shard.pool(pool, **m).get() > 0);
+            self.seen.extend(pool_metrics.map(|metric| metric.row().name.to_string()));
+            for server in 0..plan.servers {
+                let metrics =
+                    ServerMetric::ALL.iter().filter(|m| self.shard.server(pool, server, **m).get() > 0);
+                self.seen.extend(metrics.map(|metric| metric.row().name.to_string()));
             }
         }
         if !self.core.is_idle() {

@@ -19,8 +19,10 @@ mod model;
 mod rng;
 mod server;
 mod setup;
+mod turns;
 mod world;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::{Tamper, World};
@@ -28,19 +30,44 @@ use world::{Tamper, World};
 /// Worlds per ordinary test run.
 const SEEDS: u64 = 10_000;
 
+/// What must come up somewhere in so many worlds: reasons that clients read, and counters.
+const HAPPENS: [&str; 23] = [
+    "Connection refused",
+    "Connection timed out",
+    "Connection timed out (1 of 2 servers failed)",
+    "Connection reset by peer",
+    "unknown",
+    "Broken pipe",
+    "Host is down",
+    "No route to host",
+    "Invalid argument",
+    "server is drained for maintenance",
+    "server 's00' refused the proxy's AUTH: WRONGPASS go away",
+    "server 's00' refused the proxy's SELECT: WRONGPASS go away",
+    "the servers of this pool gave different answers",
+    "come back later",
+    "early refusal",
+    "client_eof",
+    "client_err",
+    "client_paused",
+    "protocol_errors",
+    "server_eof",
+    "server_timedout",
+    "handshake_errors",
+    "late_replies",
+];
+
 #[allow(clippy::disallowed_methods, reason = "which worlds to run is no setting of the proxy")]
 fn setting(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
-/// Runs one world; how many replies its clients read.
-fn run(seed: u64, tamper: Option<Tamper>, trace: bool) -> Result<(u64, bool), String> {
-    let mut world = World::new(seed, tamper, trace);
-    let end = catch_unwind(AssertUnwindSafe(|| world.run()));
-    let tampered = world.tampered;
-    match end {
-        Ok(Ok(())) => Ok((world.replies, tampered)),
+/// Runs one world to its end.
+fn run(seed: u64, trace: bool) -> Result<World, String> {
+    let mut world = World::new(seed, None, trace);
+    match catch_unwind(AssertUnwindSafe(|| world.run())) {
+        Ok(Ok(())) => Ok(world),
         Ok(Err(why)) => Err(why),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned();
@@ -53,15 +80,20 @@ fn run(seed: u64, tamper: Option<Tamper>, trace: bool) -> Result<(u64, bool), St
 #[test]
 fn every_seed_holds() {
     if let Some(seed) = setting("SIM_SEED") {
-        run(seed, None, true).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
-        return;
+        match run(seed, true) {
+            Ok(_) => return,
+            Err(why) => panic!("seed {seed}: {why}"),
+        }
     }
     let from = setting("SIM_FROM").unwrap_or(0);
     let seeds = setting("SIM_SEEDS").unwrap_or(SEEDS);
-    let (mut replies, mut failed) = (0, Vec::new());
+    let (mut replies, mut failed, mut seen) = (0, Vec::new(), BTreeSet::new());
     for seed in from..from + seeds {
-        match run(seed, None, false) {
-            Ok((count, _)) => replies += count,
+        match run(seed, false) {
+            Ok(world) => {
+                replies += world.replies;
+                seen.extend(world.seen);
+            }
             Err(why) => {
                 eprintln!(
                     "seed {seed}: {why}\n  replay: SIM_SEED={seed} cargo test -p engine --test sim every_seed"
@@ -74,6 +106,8 @@ fn every_seed_holds() {
     // Not by a macro: the test harness would keep it to itself.
     _ = writeln!(std::io::stderr(), "{seeds} worlds from seed {from}, {replies} replies");
     assert!(failed.is_empty(), "seeds that fail: {failed:?}");
+    let unseen: Vec<&str> = HAPPENS.into_iter().filter(|what| !seen.contains(*what)).collect();
+    assert!(seeds < SEEDS || unseen.is_empty(), "never happened: {unseen:?}");
 }
 
 /// The checks are worth something: a harness that lies is caught in every world in which it does.
