@@ -2,7 +2,6 @@
 //!
 //! Quick checks first, so that a forgotten `cargo fmt` does not cost a build. Stops at the first failure.
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -36,16 +35,16 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
         _ => bail!("usage: cargo xtask ci [--no-install]"),
     };
     let mut times = Times(Vec::new());
-    let python = times.take("needs", || needs(install))?;
+    times.take("needs", || needs(install))?;
     for step in STEPS {
-        times.take(step.name, || step.run(python.as_ref()))?;
+        times.take(step.name, || step.run())?;
     }
     drop(times);
     println!("\nall of it holds");
     Ok(())
 }
 
-fn needs(install: bool) -> anyhow::Result<Option<PathBuf>> {
+fn needs(install: bool) -> anyhow::Result<()> {
     for tool in ["fmt", "clippy"] {
         let asked = Command::new(env!("CARGO")).args([tool, "--version"]).stdin(Stdio::null()).output();
         let answer = asked.context("cargo cannot be run")?;
@@ -54,15 +53,11 @@ fn needs(install: bool) -> anyhow::Result<Option<PathBuf>> {
             bail!("`cargo {tool}` does not run: rustup component add rustfmt clippy\n{}", reason.trim());
         }
     }
-    if !install {
-        return Ok(None);
-    }
-    install::servers()?;
-    install::python().context("the client libraries cannot be installed")
+    if install { install::servers() } else { Ok(()) }
 }
 
 impl Step {
-    fn run(&self, python: Option<&PathBuf>) -> anyhow::Result<()> {
+    fn run(&self) -> anyhow::Result<()> {
         let words: Vec<&str> = self.command.split(' ').collect();
         let (program, rest) = match words[..] {
             ["cargo", "xtask", ref rest @ ..] => (std::env::current_exe()?, rest),
@@ -71,9 +66,6 @@ impl Step {
         };
         let mut command = Command::new(program);
         command.args(rest).current_dir(root()).stdin(Stdio::null()).env("PATH", install::search_path());
-        if let Some(python) = python {
-            command.env("CASHEW_TEST_PYTHON", python);
-        }
         let status = command.status().with_context(|| self.command)?;
         if !status.success() {
             let mend = self.mend.map(|mend| format!("\nperhaps mended by: {mend}")).unwrap_or_default();

@@ -1,13 +1,11 @@
-//! What the tests need besides Rust: real servers to run against, and a Python for the client libraries.
+//! What the tests need besides Rust: real servers to run against, and Python to run client libraries with.
 //!
 //! On Debian and what derives from it, what is missing is installed; elsewhere a sentence says what to install.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
-
-use crate::root;
 
 /// A need, and the Debian package that fills it.
 struct Need {
@@ -61,47 +59,6 @@ pub(crate) fn servers() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The Python for the tests with client libraries, made below target/ with what `requirements.txt` names; nothing where
-/// no such tests are.
-pub(crate) fn python() -> anyhow::Result<Option<PathBuf>> {
-    let wanted = root().join(REQUIREMENTS);
-    let Ok(text) = std::fs::read_to_string(&wanted) else { return Ok(None) };
-    let home = target().join("client-libraries");
-    let python = home.join("bin/python");
-    let stamp = home.join("requirements.txt");
-    if python.exists() && std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == text) {
-        println!("client libraries: {}", home.display());
-        return Ok(Some(python));
-    }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
-    run(Command::new(&python)
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
-        .arg(&wanted))?;
-    // Last, so that half an installation is done again.
-    std::fs::write(&stamp, text).with_context(|| stamp.display().to_string())?;
-    println!("client libraries: installed in {}", home.display());
-    Ok(Some(python))
-}
-
-/// The client libraries whose tests are in `crates/cashew/tests/it/clients.rs`.
-const REQUIREMENTS: &str = "crates/cashew/tests/clients/requirements.txt";
-
-/// As root. Debian starts a server when its package is installed; a policy for the time of the installation prevents
-/// that, unless the machine has one of its own.
-const APT: &str = r#"
-set -e
-export DEBIAN_FRONTEND=noninteractive
-policy=/usr/sbin/policy-rc.d
-if [ ! -e "$policy" ]; then
-    trap 'rm -f "$policy"' EXIT
-    trap 'exit 1' HUP INT TERM
-    printf '#!/bin/sh\nexit 101\n' >"$policy"
-    chmod 755 "$policy"
-fi
-apt-get update -q
-apt-get install -q -y --no-install-recommends "$@"
-"#;
-
 /// The search path, with the folders where Debian keeps servers: they are not on every user's path.
 pub(crate) fn search_path() -> std::ffi::OsString {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
@@ -136,17 +93,18 @@ fn quietly(program: &str, args: &[&str]) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-fn run(command: &mut Command) -> anyhow::Result<()> {
-    let name = format!("{command:?}");
-    let status = command.stdin(Stdio::null()).status().with_context(|| name.clone())?;
-    if !status.success() {
-        bail!("{name}: {status}");
-    }
-    Ok(())
-}
-
-/// Where cargo puts what it builds.
-fn target() -> PathBuf {
-    let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    named.map_or_else(|| root().join("target"), |named| root().join(named))
-}
+/// As root. Debian starts a server when its package is installed; a policy for the time of the installation prevents
+/// that, unless the machine has one of its own.
+const APT: &str = r#"
+set -e
+export DEBIAN_FRONTEND=noninteractive
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 1' HUP INT TERM
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+fi
+apt-get update -q || echo "trying with the lists of packages that are there"
+apt-get install -q -y --no-install-recommends "$@"
+"#;
