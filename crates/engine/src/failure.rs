@@ -47,7 +47,9 @@ impl Core {
         let owed = conn.queue.iter().skip(conn.expired).any(|entry| entry.start < conn.stream.written());
         let idle = !owed && conn.phase == Phase::Ready;
         let ended = matches!(cause, Cause::Closed | Cause::Reset | Cause::BrokenPipe);
-        let worked = ended && conn.replies > 0 && conn.phase == Phase::Ready;
+        // From a retired connection nothing moves: it would come behind younger requests on the current one.
+        let current = ended && conn.slot.is_some();
+        let worked = current && conn.replies > 0 && conn.phase == Phase::Ready;
         let connecting = matches!(conn.phase, Phase::Connecting | Phase::Waiting);
         let attempted = conn.phase == Phase::Connecting;
         if !(idle && ended) && cause != Cause::HandshakeRefused {
@@ -68,7 +70,7 @@ impl Core {
             self.count_server(s, ServerMetric::ServerErr).add(1);
         }
         let lane = self.conns[s].slot.unwrap_or(0);
-        let retry_reads = ended && self.topology.pools[pool as usize].retry_reads;
+        let retry_reads = current && self.topology.pools[pool as usize].retry_reads;
         let mut conn = self.detach_conn(s);
         let protocol = self.topology.pools[pool as usize].protocol;
         let mut torn = !conn.rest.is_empty();
@@ -103,11 +105,10 @@ impl Core {
             queue.iter_mut().for_each(|ahead| ahead.at_us = ahead.at_us.min(entry.at_us));
             self.arm(s, entry.at_us);
         }
-        let not_before = self.conns[s].queue.back().map_or(0, |last| last.at_us);
         self.append(s, |out| out.extend_from_slice(bytes));
         self.queued(s, entry.target);
         if let Some(last) = self.last_queued(s) {
-            last.at_us = entry.at_us.max(not_before);
+            last.at_us = entry.at_us;
             last.again = entry.again;
             last.fragile = entry.fragile;
         }

@@ -50,6 +50,7 @@ impl World {
             }
             Output::CloseConn(id) => {
                 let index = self.peer(id).ok_or_else(unknown)?;
+                self.note_backing_off(index);
                 // What the server has already read it may still do.
                 if self.rng.chance(500) {
                     self.work(index, usize::MAX)?;

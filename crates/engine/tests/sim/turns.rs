@@ -161,14 +161,8 @@ impl World {
     /// The connection is gone; whether that is to be noted as a fault.
     fn lose(&mut self, index: usize, cause: Cause, fault: bool) {
         let now = self.now;
+        self.note_backing_off(index);
         let peer = &mut self.peers[index];
-        if let (Stage::Connecting(..), Some(timeout)) =
-            (peer.stage, self.topology.pools[peer.pool].timeout_us)
-        {
-            // The next attempt waits, and requests wait with it.
-            let lasts = (now, now + SLOWEST_RECONNECT_US * 5 / 4 + timeout);
-            self.log.add(peer.pool, peer.server, Why::Cause(Cause::TimedOut), lasts);
-        }
         peer.stage = Stage::Gone;
         if fault {
             self.log.add(peer.pool, peer.server, Why::Cause(cause), (now, now));
@@ -176,6 +170,17 @@ impl World {
         let id = peer.id;
         self.trace(|| format!("connection {id:?} is lost: {cause:?}"));
         self.core.handle(Input::ConnLost(id, cause));
+    }
+
+    /// After a connection that could not be made the next attempt waits, and requests wait with it.
+    pub(crate) fn note_backing_off(&mut self, index: usize) {
+        let peer = &self.peers[index];
+        if let (Stage::Connecting(..), Some(timeout)) =
+            (peer.stage, self.topology.pools[peer.pool].timeout_us)
+        {
+            let lasts = (self.now, self.now + SLOWEST_RECONNECT_US * 5 / 4 + timeout);
+            self.log.add(peer.pool, peer.server, Why::Cause(Cause::TimedOut), lasts);
+        }
     }
 
     /// The server works on up to `count` requests it has.
