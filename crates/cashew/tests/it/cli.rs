@@ -13,7 +13,9 @@ use crate::rig::{self, CASHEW, NUTCRACKER};
 
 #[test]
 fn information_goes_to_stderr_with_status_0() {
-    for args in [&["-V"][..], &["--version"], &["-h"], &["-D"], &["-hD"], &["-Vt", "-c", "none"], &["x", "--help"]] {
+    for args in
+        [&["-V"][..], &["--version"], &["-h"], &["-D"], &["-hD"], &["-Vt", "-c", "none"], &["x", "--help"]]
+    {
         let output = run(CASHEW, args);
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), String::new()), "{args:?}");
         let said = text(&output.stderr);
@@ -50,7 +52,9 @@ fn a_link_called_nutcracker_answers_as_nutcracker() {
         let (status, stdout, stderr) = says(program, args);
         (status, stdout, stderr.lines().next().unwrap_or_default().to_owned())
     };
-    for args in [&["-z"][..], &["-s", "0"], &["-s", "x"], &["-m", "1"], &["-v"], &["-t", "-c", "/nonexistent.yml"]] {
+    for args in
+        [&["-z"][..], &["-s", "0"], &["-s", "x"], &["-m", "1"], &["-v"], &["-t", "-c", "/nonexistent.yml"]]
+    {
         assert_eq!(first(nutcracker, args).0, Some(1), "{args:?}");
         let ours = says(&link, args);
         let theirs = first(nutcracker, args);
@@ -65,7 +69,10 @@ fn a_good_file_is_said_to_be_good() {
     dir.file("good.yml", GOOD).expect("written");
     let output = run_in(&dir, CASHEW, &["-t", "-c", "good.yml"]);
     let line = "cashew: configuration file 'good.yml' syntax is ok\n";
-    assert_eq!((output.status.code(), text(&output.stdout), text(&output.stderr)), (Some(0), String::new(), line.into()));
+    assert_eq!(
+        (output.status.code(), text(&output.stdout), text(&output.stderr)),
+        (Some(0), String::new(), line.into())
+    );
 }
 
 #[test]

@@ -2,9 +2,11 @@
 
 mod cli;
 mod clients;
+mod failure;
 mod farm;
 mod fragments;
 mod interleave;
+mod limits;
 mod memcache;
 mod parity;
 mod placement;

@@ -21,7 +21,11 @@ fn random_pools_place_every_key_as_nutcracker_does() {
     let pools: Vec<Pool> = (0..POOLS).map(|index| Pool::draw(index, &servers, &mut random)).collect();
     let (theirs, ours) = (ports::free_many(POOLS), ports::free_many(POOLS));
     let config = |listens: &[u16]| -> String {
-        pools.iter().zip(listens).map(|(pool, port)| rig::pool(&pool.name, *port, &pool.settings, &pool.lines)).collect()
+        pools
+            .iter()
+            .zip(listens)
+            .map(|(pool, port)| rig::pool(&pool.name, *port, &pool.settings, &pool.lines))
+            .collect()
     };
     let _nutcracker = Nutcracker::start(&config(&theirs)).unwrap_or_else(|error| panic!("{error}"));
     let _cashew = rig::cashew(&config(&ours), &["--threads", "1"]);
@@ -29,7 +33,8 @@ fn random_pools_place_every_key_as_nutcracker_does() {
         let keys: Vec<Vec<u8>> = (0..KEYS).map(|_| pool.key(&mut random)).collect();
         let (theirs, ours) = (answers(*theirs, pool.redis, &keys), answers(*ours, pool.redis, &keys));
         for (key, (theirs, ours)) in keys.iter().zip(theirs.iter().zip(&ours)) {
-            let context = || format!("seed {SEED}, {}: {}\n{}", pool.name, pool.settings, pool.lines.join("\n"));
+            let context =
+                || format!("seed {SEED}, {}: {}\n{}", pool.name, pool.settings, pool.lines.join("\n"));
             assert_eq!(theirs, ours, "key \"{}\", {}", key.escape_ascii(), context());
         }
     }
@@ -61,7 +66,11 @@ impl Pool {
         let line = |(index, port): (usize, &u16)| {
             let weight = if weighted { 1 + random.below(10) } else { 1 };
             // Names of several lengths: shorter ones sort first, and order matters.
-            let name = if named { format!(" n{}", "x".repeat(random.below(4)) + &index.to_string()) } else { String::new() };
+            let name = if named {
+                format!(" n{}", "x".repeat(random.below(4)) + &index.to_string())
+            } else {
+                String::new()
+            };
             format!("127.0.0.1:{port}:{weight}{name}")
         };
         let lines = chosen.iter().enumerate().map(line).collect();
@@ -155,7 +164,17 @@ const KEYS: usize = 300;
 const SERVERS: usize = 26;
 
 const HASHES: &[&str] = &[
-    "one_at_a_time", "md5", "crc16", "crc32", "crc32a", "fnv1_64", "fnv1a_64", "fnv1_32", "fnv1a_32", "hsieh", "murmur",
+    "one_at_a_time",
+    "md5",
+    "crc16",
+    "crc32",
+    "crc32a",
+    "fnv1_64",
+    "fnv1a_64",
+    "fnv1_32",
+    "fnv1a_32",
+    "hsieh",
+    "murmur",
     "jenkins",
 ];
 const TAGS: &[&str] = &["", "{}", "$$", "{x"];

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::net::TcpStream;
 
 use serde_json::Value;
-use testkit::Cashew;
+use testkit::{Cashew, wait};
 
 /// The binary under test.
 pub(crate) const CASHEW: &str = env!("CARGO_BIN_EXE_cashew");
@@ -22,6 +22,17 @@ pub(crate) fn has_nutcracker() -> bool {
         eprintln!("skipped: {NUTCRACKER} is not installed (apt-get install nutcracker)");
     }
     found
+}
+
+/// Waits until the one client per pool that waited for the pools to listen has been counted out again.
+#[track_caller]
+pub(crate) fn settled(stats_port: u16, pools: &[&str]) {
+    wait::until("the first clients to be gone", || {
+        let now = stats(stats_port);
+        let gone =
+            |pool: &&str| number(&now, &[pool, "client_eof"]) + number(&now, &[pool, "client_err"]) == 1;
+        pools.iter().all(gone)
+    });
 }
 
 /// As Debian installs it.

@@ -32,7 +32,11 @@ fn in_the_background() {
 
     assert_ne!(daemon.0.unsigned_abs(), caller_pid);
     assert_eq!(daemon.link("exe"), Path::new(CASHEW).canonicalize().expect("it is there"));
-    assert_eq!(daemon.link("cwd"), dir.path().canonicalize().expect("it is there"), "the working directory is kept");
+    assert_eq!(
+        daemon.link("cwd"),
+        dir.path().canonicalize().expect("it is there"),
+        "the working directory is kept"
+    );
     for stream in ["fd/0", "fd/1", "fd/2"] {
         assert_eq!(daemon.link(stream), Path::new("/dev/null"));
     }
@@ -102,14 +106,17 @@ fn stopping_answers_what_was_asked_and_leaves_nothing_behind() {
         let steps = vec![Step::Requests(2), Step::Stall(gate.clone()), late, Step::ReadToEnd];
         let server = Peer::start(steps).expect("a port can be bound");
         let dir = TempDir::new("stop").expect("a directory");
-        let [stats, socket] = ["stats.sock", "pool.sock"].map(|name| dir.path().join(name).display().to_string());
+        let [stats, socket] =
+            ["stats.sock", "pool.sock"].map(|name| dir.path().join(name).display().to_string());
         let listen = ports::free();
         let config = rig::pool("alpha", listen, "redis: true", &[format!("127.0.0.1:{}:1", server.port())])
             + &rig::pool("bravo", 0, "redis: true", &["127.0.0.1:1:1"]).replace("127.0.0.1:0", &socket);
         dir.file("conf.yml", config).expect("written");
         let flags = ["-c", "conf.yml", "-p", "pid", "-a", &stats, "--threads", "2"];
         let mut process = Process::start_in(dir, CASHEW, flags, "").expect("it starts");
-        wait::until("both pools", || Client::connect_port(listen).is_ok() && process.dir().join("pool.sock").exists());
+        wait::until("both pools", || {
+            Client::connect_port(listen).is_ok() && process.dir().join("pool.sock").exists()
+        });
         assert!(process.dir().join("stats.sock").metadata().expect("it is there").file_type().is_socket());
 
         let mut client = Client::connect_port(listen).expect("it accepts");

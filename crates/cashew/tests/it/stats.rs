@@ -18,10 +18,15 @@ fn names_order_and_nesting_are_nutcrackers() {
         listed(id);
     }
     let config = |ports: &[u16]| {
-        rig::pool("beta", ports[0], "redis: true", &["127.0.0.1:1:1 two", "127.0.0.1:2:1 one", "127.0.0.1:3:1"])
-            + &rig::pool("al", ports[1], "", &["127.0.0.1:4:1"])
+        rig::pool(
+            "beta",
+            ports[0],
+            "redis: true",
+            &["127.0.0.1:1:1 two", "127.0.0.1:2:1 one", "127.0.0.1:3:1"],
+        ) + &rig::pool("al", ports[1], "", &["127.0.0.1:4:1"])
     };
-    let nutcracker = Nutcracker::start(&config(&ports::free_many(2))).unwrap_or_else(|error| panic!("{error}"));
+    let nutcracker =
+        Nutcracker::start(&config(&ports::free_many(2))).unwrap_or_else(|error| panic!("{error}"));
     let cashew = rig::cashew(&config(&ports::free_many(2)), &[]);
     let (theirs, ours) = (stats_text(nutcracker.stats_port()), stats_text(cashew.stats_port()));
     let (their_paths, our_paths) = (paths(&theirs), paths(&ours));
@@ -37,7 +42,10 @@ fn names_order_and_nesting_are_nutcrackers() {
     assert_eq!(nested(&our_paths), nested(&their_paths));
     assert!(ours.ends_with("}\n") && theirs.ends_with("}\n"));
     let value: Value = serde_json::from_str(&ours).expect("it is JSON");
-    assert_eq!((&value["service"], &value["version"]), (&"nutcracker".into(), &env!("CARGO_PKG_VERSION").into()));
+    assert_eq!(
+        (&value["service"], &value["version"]),
+        (&"nutcracker".into(), &env!("CARGO_PKG_VERSION").into())
+    );
     let theirs: Value = serde_json::from_str(&theirs).expect("it is JSON");
     assert_eq!(value["source"], theirs["source"]);
 }
@@ -53,7 +61,8 @@ fn the_same_traffic_gives_the_same_numbers() {
         let line = format!("127.0.0.1:{}:1 one", servers[side].port());
         rig::pool("alpha", listens[side], "redis: true", &[line])
     };
-    let nutcracker = Nutcracker::start_with(&config(0), &["-i", "1"]).unwrap_or_else(|error| panic!("{error}"));
+    let nutcracker =
+        Nutcracker::start_with(&config(0), &["-i", "1"]).unwrap_or_else(|error| panic!("{error}"));
     let cashew = rig::cashew(&config(1), &["--threads", "1"]);
     for port in &listens {
         traffic(*port);
@@ -101,16 +110,21 @@ fn numbers_are_exact_at_the_first_read_and_gauges_come_back() {
     let [listen, dead] = [ports::free(), ports::free()];
     let line = format!("127.0.0.1:{}:1 one", server.port());
     let config = rig::pool("alpha", listen, "redis: true", &[line])
-        + &rig::pool("dead", dead, "redis: true\nfail_fast: false", &[format!("127.0.0.1:{}:1 gone", ports::free())]);
+        + &rig::pool(
+            "dead",
+            dead,
+            "redis: true\nfail_fast: false",
+            &[format!("127.0.0.1:{}:1 gone", ports::free())],
+        );
     let cashew = rig::cashew(&config, &["--threads", "2"]);
     let read = || stats(cashew.stats_port());
     let at = |path: &[&str]| number(&read(), path);
-    // The wait for the pools to listen made a client each, which may still be counted.
-    wait::until("the first clients to be gone", || at(&["alpha", "client_connections"]) + at(&["dead", "client_connections"]) == 0);
+    rig::settled(cashew.stats_port(), &["alpha", "dead"]);
     let before = read();
     let since = |path: &[&str]| at(path) - number(&before, path);
 
-    let mut clients: Vec<Client> = (0..6).map(|_| Client::connect_port(listen).expect("it accepts")).collect();
+    let mut clients: Vec<Client> =
+        (0..6).map(|_| Client::connect_port(listen).expect("it accepts")).collect();
     let (set, get) = (resp(&["SET", "k", "value"]), resp(&["GET", "k"]));
     for client in &mut clients {
         client.send(&[set.clone(), get.clone()].concat());
@@ -140,7 +154,10 @@ fn numbers_are_exact_at_the_first_read_and_gauges_come_back() {
     }
     assert_eq!(unlucky.ask(&["MGET", "k", "l"]), b"-ERR Connection refused\r\n");
     assert_eq!((since(&["dead", "forward_error"]), since(&["dead", "gone", "requests"])), (4, 4));
-    assert_eq!((since(&["dead", "gone", "connect_errors"]), since(&["dead", "gone", "server_connections"])), (4, 0));
+    assert_eq!(
+        (since(&["dead", "gone", "connect_errors"]), since(&["dead", "gone", "server_connections"])),
+        (4, 0)
+    );
     assert_eq!(since(&["dead", "gone", "responses"]), 0);
 
     // A silent client in the queue gauges: the server stands still.
@@ -157,7 +174,9 @@ fn numbers_are_exact_at_the_first_read_and_gauges_come_back() {
     wrong.to_end();
     drop(wrong);
     drop((clients, unlucky));
-    wait::until("all clients to be gone", || at(&["alpha", "client_connections"]) + at(&["dead", "client_connections"]) == 0);
+    wait::until("all clients to be gone", || {
+        at(&["alpha", "client_connections"]) + at(&["dead", "client_connections"]) == 0
+    });
     assert_eq!((since(&["alpha", "client_eof"]), since(&["alpha", "client_err"])), (4, 2));
     assert_eq!(since(&["alpha", "protocol_errors"]), 1);
     for gauge in ["in_queue", "in_queue_bytes", "out_queue", "out_queue_bytes"] {
@@ -176,8 +195,12 @@ fn split_commands_count_their_parts() {
     let config = rig::pool("alpha", listen, "redis: true\nhash: murmur\nhash_tag: \"{}\"", &lines);
     let cashew = rig::cashew(&config, &[]);
     let mut client = Client::connect_port(listen).expect("it accepts");
-    assert_eq!(client.ask(&["MGET", "a", "b", "c", "d", "e", "f"]), b"*6\r\n".iter().copied().chain(b"$-1\r\n".repeat(6)).collect::<Vec<_>>());
-    let requests = || ["s0", "s1"].map(|server| number(&stats(cashew.stats_port()), &["alpha", server, "requests"]));
+    assert_eq!(
+        client.ask(&["MGET", "a", "b", "c", "d", "e", "f"]),
+        b"*6\r\n".iter().copied().chain(b"$-1\r\n".repeat(6)).collect::<Vec<_>>()
+    );
+    let requests =
+        || ["s0", "s1"].map(|server| number(&stats(cashew.stats_port()), &["alpha", server, "requests"]));
     assert_eq!(requests(), [1, 1]);
     assert_eq!(client.ask(&["DEL", "{t}a", "{t}b"]), b":0\r\n");
     assert_eq!(requests().iter().sum::<i64>(), 3, "keys of one server are not split");

@@ -13,7 +13,8 @@ fn rows_are_complete_and_ids_unique() {
         let [what, twemproxy, cashew, _why] = row.cells[..] else {
             panic!("`{}` needs five cells: {:?}", row.id, row.cells)
         };
-        assert!(!what.is_empty() && !(twemproxy.is_empty() && cashew.is_empty()), "`{}`", row.id);
+        let says_something = !twemproxy.is_empty() || !cashew.is_empty();
+        assert!(says_something && !what.is_empty(), "`{}`", row.id);
     }
     assert!(ids.len() > 30, "the page could not be read");
 }

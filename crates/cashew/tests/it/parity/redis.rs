@@ -34,7 +34,11 @@ fn bytes_that_are_no_requests() {
             let request = resp(&[b"GET".to_vec(), vec![b'k'; key]]);
             Case { id: id.into(), pool: "redis".into(), request, replies }
         };
-        cases.extend([long("same", 16_335, 1), long("key-length", 16_336, 1), long("key-length", 1 << 20, 1)]);
+        cases.extend([
+            long("same", 16_335, 1),
+            long("key-length", 16_336, 1),
+            long("key-length", 1 << 20, 1),
+        ]);
         let value = resp(&[b"SET".to_vec(), b"big".to_vec(), vec![b'v'; 3 << 20]]);
         cases.push(Case { id: "same".into(), pool: "redis".into(), request: value, replies: 1 });
         cases.extend(redis("redis", "same | STRLEN big\nsame | DEL big"));
