@@ -141,6 +141,7 @@ fn options_mean_what_they_say() {
         mbuf_size: Some(1024),
         daemonize: Some(true),
         threads: Some(3),
+        control_socket: None,
     };
     let invocation = read("cashew", &all).expect("good options");
     assert_eq!(
@@ -221,7 +222,8 @@ fn the_name_decides_the_version_line() {
 
 #[test]
 fn information_is_the_version_then_the_usage_then_the_stats() {
-    let (version, usage) = (version_block(Program::Cashew), usage(Program::Cashew));
+    let version = version_block(Program::Cashew);
+    let usage = usage(Program::Cashew) + &config::help() + crate::ctl::USAGE + "\n";
     assert_eq!(information(Program::Cashew, false, None), version);
     assert_eq!(information(Program::Cashew, true, None), format!("{version}{usage}"));
     assert_eq!(
