@@ -58,11 +58,15 @@ fn redis_requests_byte_by_byte() {
 #[test]
 fn memcached_requests_byte_by_byte() {
     let bytes = [&MEMCACHE.concat()[..], LAST].concat();
+    let (own, own_replies) = memcache::own_rows();
     for (threads, conns) in SHAPES {
         let farm = Farm::memcached(threads, &[&server_connections(conns)]);
         let wanted = until(farm.direct.client(), &bytes, Client::memcache_reply, LAST_REPLY);
         let mut client = farm.client();
         client.send_bytewise(&bytes);
+        same(&client.exactly(wanted.len()), &wanted);
+        client.send_bytewise(&[&own[..], LAST].concat());
+        let wanted = [&own_replies[..], b"STORED\r\n", LAST_REPLY].concat();
         same(&client.exactly(wanted.len()), &wanted);
     }
 }
@@ -156,6 +160,28 @@ fn more_replies_than_the_proxy_holds_for_a_client() {
         same(&slow.exactly(wanted.len()), &wanted);
     }
     assert_eq!(slow.ask(&["PING"]), b"+PONG\r\n");
+}
+
+#[test]
+fn values_larger_than_any_buffer_pass_whole() {
+    let farm = Farm::redis(2, &[]);
+    let mut client = farm.client();
+    // Bytes that look like protocol wherever they are cut.
+    let large: Vec<u8> = b"$3\r\nfoo\r\n*1\r\n-ERR \0\xff".iter().copied().cycle().take(20 << 20).collect();
+    let bulk = [format!("${}\r\n", large.len()).as_bytes(), &large, b"\r\n"].concat();
+    client.send(&[resp(&[&b"SET"[..], b"large", &large]), resp(&["GET", "large"]), resp(&["PING"])].concat());
+    client.expect(b"+OK\r\n");
+    same(&client.exactly(bulk.len()), &bulk);
+    client.expect(b"+PONG\r\n");
+    // Split by server and put together again, beside small ones.
+    let words: [&[u8]; 9] = [b"MSET", b"a", b"1", b"large", &large, b"b", b"2", b"c", b"3"];
+    client.send(&[resp(&words), resp(&["MGET", "a", "large", "none", "b", "large", "c"])].concat());
+    client.expect(b"+OK\r\n*6\r\n$1\r\n1\r\n");
+    same(&client.exactly(bulk.len()), &bulk);
+    client.expect(b"$-1\r\n$1\r\n2\r\n");
+    same(&client.exactly(bulk.len()), &bulk);
+    client.expect(b"$1\r\n3\r\n");
+    assert_eq!(client.ask(&["STRLEN", "large"]), format!(":{}\r\n", large.len()).into_bytes());
 }
 
 /// Comes last in a script for memcached.
