@@ -1,0 +1,9 @@
+//! What the engine does, one scenario a test: bytes to a client, bytes at each server, replies, bytes at the client.
+
+mod clients;
+mod failure;
+mod handshake;
+mod memcache;
+mod pause;
+mod redis;
+mod rig;

@@ -1,0 +1,292 @@
+//! The engine on a bench: whoever holds the other ends types bytes and looks at bytes. Servers connect at once and
+//! take all bytes, unless told otherwise.
+
+use config::{Address, Protocol};
+use engine::error::Cause;
+use engine::id::{ClientId, ConnId};
+use engine::topology::{PoolView, ServerView, Topology};
+use engine::{Closing, Core, Input, Now, Output, Process};
+use placement::{DistributionKind, HashKind, HashTag, Member, Placement, Ring};
+use stats::{EventRing, Layout, PoolLayout, Registry};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use wire::Limits;
+
+pub(crate) struct Rig {
+    pub(crate) core: Core,
+    pub(crate) topology: Arc<Topology>,
+    /// What was not dealt with by the rig itself: failures, answers, pauses.
+    pub(crate) said: Vec<Output>,
+    now_us: u64,
+    clients: Vec<Client>,
+    conns: Vec<Conn>,
+    /// Connections stay in the making.
+    pub(crate) slow_connect: bool,
+}
+
+struct Client {
+    id: ClientId,
+    read: Vec<u8>,
+    /// So many bytes it reads before it stops.
+    appetite: usize,
+    closed: Option<Closing>,
+}
+
+struct Conn {
+    id: ConnId,
+    server: usize,
+    got: Vec<u8>,
+    /// So many bytes the server takes before it stops.
+    appetite: usize,
+    up: bool,
+    open: bool,
+}
+
+/// A pool of `servers` servers, called s0, s1 ...
+pub(crate) fn pool(protocol: Protocol, servers: usize) -> PoolView {
+    let names: Vec<String> = (0..servers).map(|server| format!("s{server}")).collect();
+    let member = |name: &String| Member { name: name.clone().into_bytes(), weight: 1, live: true };
+    let members: Vec<Member> = names.iter().map(member).collect();
+    let address = Address::Name { host: "server".to_string(), port: 1 };
+    let server = |name| ServerView { name, address: address.clone(), live: true, drained: false };
+    PoolView {
+        name: "pool".to_string(),
+        protocol,
+        placement: Placement {
+            hash: HashKind::Fnv1a32,
+            tag: Some(HashTag::new(*b"{}")),
+            ring: Ring::new(DistributionKind::Modula, &members),
+        },
+        random: false,
+        servers: names.into_iter().map(server).collect(),
+        timeout_us: None,
+        connect_us: None,
+        server_idle_us: None,
+        client_idle_us: None,
+        server_connections: 1,
+        fail_fast: false,
+        error_text: None,
+        retry_reads: false,
+        redis_auth: None,
+        redis_db: 0,
+        limits: Limits::default(),
+        client_max_pipeline: 4096,
+        client_request_limit: 16 << 20,
+        client_output_limit: 1 << 20,
+        partial_is_miss: false,
+    }
+}
+
+/// A redis pool.
+pub(crate) fn redis(servers: usize) -> Rig {
+    Rig::new(pool(Protocol::Redis, servers))
+}
+
+/// A memcached pool.
+pub(crate) fn memcache(servers: usize) -> Rig {
+    Rig::new(pool(Protocol::Memcache, servers))
+}
+
+/// A redis request from words.
+pub(crate) fn request(words: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let words: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();
+    wire::resp::encode::request(words, &mut bytes);
+    bytes
+}
+
+/// Requests one after another.
+pub(crate) fn requests(lines: &[&str]) -> Vec<u8> {
+    lines.iter().flat_map(|line| request(line)).collect()
+}
+
+impl Rig {
+    pub(crate) fn new(view: PoolView) -> Rig {
+        let servers = view.servers.iter().map(|server| server.name.clone()).collect();
+        let layout = Layout { pools: vec![PoolLayout { name: view.name.clone(), servers }] };
+        let registry = Arc::new(Registry::new(layout, 1));
+        let topology = Arc::new(Topology { pools: vec![view] });
+        let shard = registry.shards()[0].clone();
+        let process = Process {
+            version: "0.0.0",
+            started_us: 0,
+            pid: 1,
+            next_client: AtomicU64::new(1),
+            registry,
+            events: Arc::new(EventRing::new(16)),
+        };
+        let core = Core::new(Arc::new(process), topology.clone(), shard, 1);
+        let (said, clients, conns) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rig = Rig { core, topology, said, now_us: 0, clients, conns, slow_connect: false };
+        rig.later(1_000);
+        rig
+    }
+
+    /// A key of `server`; different for every `number`.
+    pub(crate) fn key(&self, server: u32, number: usize) -> String {
+        let placement = &self.topology.pools[0].placement;
+        let keys = (0..)
+            .map(|n| format!("k{n}"))
+            .filter(|key| placement.server(key.as_bytes(), || 0) == Some(server));
+        keys.into_iter().nth(number).expect("every server has keys")
+    }
+
+    pub(crate) fn client(&mut self) -> usize {
+        let id = self.core.open_client(0, None);
+        self.clients.push(Client { id, read: Vec::new(), appetite: usize::MAX, closed: None });
+        self.clients.len() - 1
+    }
+
+    /// Time passes, in milliseconds.
+    pub(crate) fn later(&mut self, ms: u64) {
+        self.now_us += ms * 1000;
+        self.core.tick(Now { mono_us: self.now_us, unix_us: self.now_us });
+        self.core.expire();
+        self.act();
+    }
+
+    pub(crate) fn send(&mut self, client: usize, bytes: impl AsRef<[u8]>) {
+        self.core.handle(Input::ClientData(self.clients[client].id, bytes.as_ref()));
+        self.act();
+    }
+
+    pub(crate) fn end(&mut self, client: usize) {
+        self.core.handle(Input::ClientEnd(self.clients[client].id));
+        self.act();
+    }
+
+    pub(crate) fn vanish(&mut self, client: usize) {
+        self.core.handle(Input::ClientLost(self.clients[client].id));
+        self.act();
+    }
+
+    /// What the client has read since last asked.
+    pub(crate) fn read(&mut self, client: usize) -> String {
+        String::from_utf8(std::mem::take(&mut self.clients[client].read)).unwrap()
+    }
+
+    pub(crate) fn closed(&self, client: usize) -> Option<Closing> {
+        self.clients[client].closed
+    }
+
+    /// The client reads so many more bytes.
+    pub(crate) fn reads_at_most(&mut self, client: usize, bytes: usize) {
+        self.clients[client].appetite = bytes;
+        self.write_client(self.clients[client].id);
+        self.act();
+    }
+
+    /// How many connections to a server are open.
+    pub(crate) fn open_conns(&self, server: usize) -> usize {
+        self.conns.iter().filter(|conn| conn.open && conn.server == server).count()
+    }
+
+    fn conn(&mut self, server: usize) -> &mut Conn {
+        let conn = self.conns.iter_mut().rfind(|conn| conn.open && conn.server == server);
+        conn.expect("there is a connection to the server")
+    }
+
+    /// What the server has been sent since last asked, on all its connections.
+    pub(crate) fn sent(&mut self, server: usize) -> String {
+        let conns = self.conns.iter_mut().filter(|conn| conn.server == server);
+        let bytes = conns.flat_map(|conn| std::mem::take(&mut conn.got)).collect();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// The server takes so many more bytes on its newest connection.
+    pub(crate) fn takes_at_most(&mut self, server: usize, bytes: usize) {
+        let conn = self.conn(server);
+        conn.appetite = bytes;
+        let id = conn.id;
+        self.write_conn(id);
+        self.act();
+    }
+
+    /// The server says something on its newest connection.
+    pub(crate) fn reply(&mut self, server: usize, bytes: impl AsRef<[u8]>) {
+        let id = self.conn(server).id;
+        self.core.handle(Input::ConnData(id, bytes.as_ref()));
+        self.act();
+    }
+
+    /// The server says something on its oldest connection that is open.
+    pub(crate) fn reply_first(&mut self, server: usize, bytes: impl AsRef<[u8]>) {
+        let conn = self.conns.iter().find(|conn| conn.open && conn.server == server);
+        let id = conn.expect("there is a connection to the server").id;
+        self.core.handle(Input::ConnData(id, bytes.as_ref()));
+        self.act();
+    }
+
+    /// The newest connection to the server stands.
+    pub(crate) fn connects(&mut self, server: usize) {
+        let conn = self.conn(server);
+        conn.up = true;
+        let id = conn.id;
+        self.core.handle(Input::ConnUp(id));
+        self.act();
+    }
+
+    /// The newest connection to the server breaks.
+    pub(crate) fn lose(&mut self, server: usize, cause: Cause) {
+        let id = self.conn(server).id;
+        self.core.handle(Input::ConnLost(id, cause));
+        self.act();
+    }
+
+    /// Hands something in without dealing with what comes of it: more happens in the same tick.
+    pub(crate) fn send_and_wait(&mut self, client: usize, bytes: impl AsRef<[u8]>) {
+        self.core.handle(Input::ClientData(self.clients[client].id, bytes.as_ref()));
+    }
+
+    fn act(&mut self) {
+        while let Some(output) = self.core.next_output() {
+            match output {
+                Output::WriteClient(id) => self.write_client(id),
+                Output::WriteConn(id) => self.write_conn(id),
+                Output::Connect { conn, server, .. } => {
+                    let up = !self.slow_connect;
+                    let server = server as usize;
+                    let conn =
+                        Conn { id: conn, server, got: Vec::new(), appetite: usize::MAX, up, open: true };
+                    if up {
+                        self.core.handle(Input::ConnUp(conn.id));
+                    }
+                    self.conns.push(conn);
+                }
+                Output::CloseConn(id) => {
+                    let conn = self.conns.iter_mut().find(|conn| conn.id == id);
+                    conn.expect("what is closed was there").open = false;
+                }
+                Output::CloseClient(id, closing) => {
+                    let client = self.clients.iter_mut().find(|client| client.id == id);
+                    client.expect("who is closed was there").closed = Some(closing);
+                }
+                other => self.said.push(other),
+            }
+        }
+    }
+
+    fn write_client(&mut self, id: ClientId) {
+        let client =
+            self.clients.iter_mut().find(|client| client.id == id).expect("who is written to is there");
+        let bytes = self.core.client_output(id);
+        let count = bytes.len().min(client.appetite);
+        client.read.extend_from_slice(&bytes[..count]);
+        client.appetite -= count;
+        if count > 0 {
+            self.core.handle(Input::ClientWritten(id, count));
+        }
+    }
+
+    fn write_conn(&mut self, id: ConnId) {
+        let conn = self.conns.iter_mut().find(|conn| conn.id == id).expect("what is written to is there");
+        let bytes = self.core.conn_output(id);
+        assert!(conn.up || bytes.is_empty(), "nothing is written before the connection stands");
+        let count = bytes.len().min(conn.appetite);
+        conn.got.extend_from_slice(&bytes[..count]);
+        conn.appetite -= count;
+        if count > 0 {
+            self.core.handle(Input::ConnWritten(id, count));
+        }
+    }
+}
