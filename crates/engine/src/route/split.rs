@@ -8,6 +8,7 @@ use crate::merge::{How, Part};
 use crate::request::Target;
 use crate::slab::NONE;
 use config::Protocol;
+use stats::PoolMetric;
 use wire::args::{ArgView, Args};
 use wire::memcache::{self, Request, Verb};
 use wire::resp::encode;
@@ -124,6 +125,7 @@ impl Core {
                 }
             });
         }
+        self.count_pool(pool, PoolMetric::Fragments).add(self.merges[merge].parts.len() as u64);
         let has_failed = |part: u32| failed.iter().any(|(other, _)| *other == part);
         // Each key goes to its server's part.
         for (unit, server) in servers.iter().enumerate() {
