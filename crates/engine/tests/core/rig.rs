@@ -1,16 +1,14 @@
 //! The engine on a bench: whoever holds the other ends types bytes and looks at bytes. Servers connect at once and
 //! take all bytes, unless told otherwise.
 
-use config::{Address, Protocol};
+use config::Protocol;
 use engine::error::Cause;
 use engine::id::{ClientId, ConnId};
-use engine::topology::{PoolView, ServerView, Topology};
+use engine::topology::{PoolView, Standing, Topology};
 use engine::{Closing, Core, Input, Now, Output, Process};
-use placement::{DistributionKind, HashKind, HashTag, Member, Placement, Ring};
 use stats::{EventRing, Layout, PoolLayout, Registry};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use wire::Limits;
 
 pub(crate) struct Rig {
     pub(crate) core: Core,
@@ -42,39 +40,17 @@ struct Conn {
     open: bool,
 }
 
-/// A pool of `servers` servers, called s0, s1 ...
+/// A pool of `servers` servers, called s0, s1 ..., as the configuration file makes it but without retries.
 pub(crate) fn pool(protocol: Protocol, servers: usize) -> PoolView {
-    let names: Vec<String> = (0..servers).map(|server| format!("s{server}")).collect();
-    let member = |name: &String| Member { name: name.clone().into_bytes(), weight: 1, live: true };
-    let members: Vec<Member> = names.iter().map(member).collect();
-    let address = Address::Name { host: "server".to_string(), port: 1 };
-    let server = |name| ServerView { name, address: address.clone(), live: true, drained: false };
-    PoolView {
-        name: "pool".to_string(),
-        protocol,
-        placement: Placement {
-            hash: HashKind::Fnv1a32,
-            tag: Some(HashTag::new(*b"{}")),
-            ring: Ring::new(DistributionKind::Modula, &members),
-        },
-        random: false,
-        servers: names.into_iter().map(server).collect(),
-        timeout_us: None,
-        connect_us: None,
-        server_idle_us: None,
-        client_idle_us: None,
-        server_connections: 1,
-        fail_fast: false,
-        error_text: None,
-        retry_reads: false,
-        redis_auth: None,
-        redis_db: 0,
-        limits: Limits::default(),
-        client_max_pipeline: 4096,
-        client_request_limit: 16 << 20,
-        client_output_limit: 1 << 20,
-        partial_is_miss: false,
-    }
+    let redis = protocol == Protocol::Redis;
+    let mut text =
+        format!("pool:\n  listen: 127.0.0.1:1\n  hash: fnv1a_32\n  distribution: modula\n  redis: {redis}\n");
+    text += "  hash_tag: '{}'\n  servers:\n";
+    (0..servers).for_each(|server| text += &format!("  - 127.0.0.1:{}:1 s{server}\n", 2000 + server));
+    let settings = config::load(&text, &|_, _| unreachable!("no names")).expect("the text is a good one");
+    let mut view = Topology::new(&settings, |_, _| Standing::In).pools.remove(0);
+    (view.fail_fast, view.retry_reads, view.partial_is_miss) = (false, false, false);
+    view
 }
 
 /// A redis pool.

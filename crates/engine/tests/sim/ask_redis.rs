@@ -236,9 +236,9 @@ impl Author<'_> {
 
     /// A request about two keys goes to the server of both, or nowhere.
     fn two_keys(&mut self) {
-        let same_tag = self.pool.tag.is_some() && self.rng.chance(500);
+        let same_tag = self.pool.tag && self.rng.chance(500);
         if same_tag || (self.loose && !self.view.random) {
-            if self.pool.tag.is_none() {
+            if !self.pool.tag {
                 return self.eval();
             }
             let keys = [self.tagged_question("{t1}", 0), self.tagged_question("{t1}", 1)];

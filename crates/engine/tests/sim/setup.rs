@@ -2,10 +2,9 @@
 
 use crate::faults::Faults;
 use crate::rng::Rng;
-use config::{Address, Protocol};
-use engine::topology::{PoolView, ServerView, Standing, Topology};
+use config::{Protocol, Settings};
+use engine::topology::{PoolView, Standing, Topology};
 use engine::{Core, Process};
-use placement::{DistributionKind, HashKind, HashTag, Member, Placement, Ring};
 use stats::{EventRing, Layout, PoolLayout, Registry, Shard};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -23,6 +22,7 @@ pub(crate) const VALUE_BYTES: u64 = 3000;
 /// What one seed has drawn.
 #[derive(Debug)]
 pub(crate) struct Plan {
+    settings: Settings,
     pub(crate) pools: Vec<PoolPlan>,
     pub(crate) faults: Faults,
     pub(crate) clients: usize,
@@ -42,8 +42,8 @@ pub(crate) struct PoolPlan {
     pub(crate) client_idle_us: Option<u64>,
     pub(crate) auth: bool,
     pub(crate) db: u32,
-    pub(crate) tag: Option<HashTag>,
-    pub(crate) distribution: DistributionKind,
+    pub(crate) tag: bool,
+    pub(crate) distribution: &'static str,
     pub(crate) max_pipeline: u32,
     pub(crate) request_limit: u64,
     pub(crate) output_limit: usize,
@@ -67,13 +67,16 @@ impl Plan {
         let mut pools: Vec<_> = protocols.iter().map(|protocol| PoolPlan::draw(rng, *protocol)).collect();
         if exact {
             for pool in &mut pools {
-                pool.distribution = DistributionKind::Modula;
+                pool.distribution = "modula";
                 // Who is cut for being idle cannot tell what it missed.
                 (pool.server_idle_us, pool.client_idle_us) = (None, None);
             }
         }
-        let random = pools.iter().any(|pool| pool.distribution == DistributionKind::Random);
+        let random = pools.iter().any(|pool| pool.distribution == "random");
+        let text: String = pools.iter().enumerate().map(|(index, pool)| pool.text(index)).collect();
+        let settings = config::load(&text, &|_, _| unreachable!("no names")).expect("the text is a good one");
         Plan {
+            settings,
             exact: faults.none_harmful() && !random,
             pools,
             faults,
@@ -84,8 +87,9 @@ impl Plan {
 
     /// The view in which servers take part as `standing` says.
     pub(crate) fn topology(&self, standing: impl Fn(usize, usize) -> Standing) -> Topology {
-        let pools = self.pools.iter().enumerate();
-        Topology { pools: pools.map(|(p, pool)| pool.view(p, |server| standing(p, server))).collect() }
+        let mut topology = Topology::new(&self.settings, standing);
+        topology.pools.iter_mut().zip(&self.pools).for_each(|(view, pool)| pool.apply(view));
+        topology
     }
 
     /// The engine, its counters beside it.
@@ -121,12 +125,12 @@ impl PoolPlan {
             client_idle_us: rng.chance(150).then(|| rng.range(10_000, 200_000)),
             auth: redis && rng.chance(250),
             db: if redis && rng.chance(250) { 3 } else { 0 },
-            tag: rng.chance(500).then_some(HashTag::new(*b"{}")),
+            tag: rng.chance(500),
             distribution: match rng.below(20) {
-                0 => DistributionKind::Ketama,
-                1 => DistributionKind::Random,
-                2 => DistributionKind::Jump,
-                _ => DistributionKind::Modula,
+                0 => "ketama",
+                1 => "random",
+                2 => "jump",
+                _ => "modula",
             },
             max_pipeline: if rng.chance(300) { rng.range(1, 5) as u32 } else { 4096 },
             request_limit: if rng.chance(200) { rng.range(1, 300) } else { 16 << 20 },
@@ -138,45 +142,37 @@ impl PoolPlan {
         }
     }
 
-    fn view(&self, index: usize, standing: impl Fn(usize) -> Standing) -> PoolView {
-        let servers = (0..self.servers).map(|server| ServerView {
-            name: format!("s{index}{server}"),
-            address: Address::Name { host: "server".to_string(), port: 1 },
-            live: standing(server) != Standing::Out,
-            drained: standing(server) == Standing::Drained,
-        });
-        let servers: Vec<ServerView> = servers.collect();
-        let members = servers.iter().map(|server| Member {
-            name: server.name.clone().into_bytes(),
-            weight: 1,
-            live: server.live,
-        });
-        let members: Vec<Member> = members.collect();
-        PoolView {
-            name: format!("pool{index}"),
-            protocol: self.protocol,
-            placement: Placement {
-                hash: HashKind::Fnv1a32,
-                tag: self.tag,
-                ring: Ring::new(self.distribution, &members),
-            },
-            random: self.distribution == DistributionKind::Random,
-            servers,
-            timeout_us: self.timeout_us,
-            connect_us: self.connect_us,
-            server_idle_us: self.server_idle_us,
-            client_idle_us: self.client_idle_us,
-            server_connections: self.connections,
-            fail_fast: self.fail_fast,
-            error_text: self.error_text.then(|| ERROR_TEXT.to_string()),
-            retry_reads: self.retry_reads,
-            redis_auth: self.auth.then(|| PASSWORD.as_bytes().to_vec()),
-            redis_db: self.db,
-            limits: Limits { value_bytes: VALUE_BYTES, ..Limits::default() },
-            client_max_pipeline: self.max_pipeline,
-            client_request_limit: self.request_limit,
-            client_output_limit: self.output_limit,
-            partial_is_miss: self.partial,
+    /// The pool as the configuration file has it, as far as the file's own limits allow.
+    fn text(&self, index: usize) -> String {
+        let redis = self.protocol == Protocol::Redis;
+        let tag = if self.tag { "\n  hash_tag: '{}'" } else { "" };
+        let mut text = format!(
+            "pool{index}:\n  listen: 127.0.0.1:{}\n  hash: fnv1a_32\n  distribution: {}\n  redis: {redis}{tag}\n  servers:\n",
+            1000 + index,
+            self.distribution
+        );
+        for server in 0..self.servers {
+            text += &format!("  - 127.0.0.1:{}:1 s{index}{server}\n", 2000 + server);
         }
+        text
+    }
+
+    /// What is drawn for this pool; limits are smaller than the file would take.
+    fn apply(&self, view: &mut PoolView) {
+        view.timeout_us = self.timeout_us;
+        view.connect_us = self.connect_us;
+        view.server_idle_us = self.server_idle_us;
+        view.client_idle_us = self.client_idle_us;
+        view.server_connections = self.connections;
+        view.fail_fast = self.fail_fast;
+        view.error_text = self.error_text.then(|| ERROR_TEXT.to_string());
+        view.retry_reads = self.retry_reads;
+        view.redis_auth = self.auth.then(|| PASSWORD.as_bytes().to_vec());
+        view.redis_db = self.db;
+        view.limits = Limits { value_bytes: VALUE_BYTES, ..Limits::default() };
+        view.client_max_pipeline = self.max_pipeline;
+        view.client_request_limit = self.request_limit;
+        view.client_output_limit = self.output_limit;
+        view.partial_is_miss = self.partial;
     }
 }
