@@ -75,7 +75,8 @@ pub(crate) fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Invocati
 
 /// What [`Action::Inform`] prints; `stats` describes the stats, one a line.
 pub(crate) fn information(program: Program, help: bool, stats: Option<&str>) -> String {
-    let usage = if help { usage(program) + &config::help() + crate::ctl::USAGE + "\n" } else { String::new() };
+    let usage =
+        if help { usage(program) + &config::help() + crate::ctl::USAGE + "\n" } else { String::new() };
     format!("{}{usage}{}", version_block(program), stats.unwrap_or_default())
 }
 

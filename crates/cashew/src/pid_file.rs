@@ -1,6 +1,8 @@
 //! The file with the process id: decimal, no line end, as twemproxy writes it. Removed at every orderly end.
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// A written pid file.
@@ -9,7 +11,9 @@ pub(crate) struct PidFile(PathBuf);
 
 impl PidFile {
     pub(crate) fn write(path: &Path) -> io::Result<PidFile> {
-        std::fs::write(path, std::process::id().to_string())?;
+        // The mode is said because the mask of a process in the background is empty.
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path)?;
+        file.write_all(std::process::id().to_string().as_bytes())?;
         Ok(PidFile(path.to_path_buf()))
     }
 }

@@ -102,8 +102,17 @@ fn run(invocation: &Invocation, args: &[OsString]) -> Result<()> {
     }
     let log = open_log(&process)?;
     reactor::crash::trace_to(process.output.as_deref());
-    let pid_file = process.pid_file.as_deref().map(PidFile::write).transpose().context("cashew: pid file cannot be written")?;
-    line!(log, Always, "cashew-{VERSION} built for {} started on pid {}", reactor::system(), std::process::id());
+    let pid_file = process.pid_file.as_deref().map(PidFile::write).transpose().inspect_err(|error| {
+        line!(log, Always, "pid file cannot be written: {error}");
+    });
+    let pid_file = pid_file.context("cashew: pid file cannot be written")?;
+    line!(
+        log,
+        Always,
+        "cashew-{VERSION} built for {} started on pid {}",
+        reactor::system(),
+        std::process::id()
+    );
     if embedded.is_some() {
         print!("{}", demo::welcome(process.stats_port));
     }
@@ -119,7 +128,10 @@ fn run(invocation: &Invocation, args: &[OsString]) -> Result<()> {
 
 /// The file to read; nothing: start on embedded servers.
 fn conf_file(invocation: &Invocation) -> Option<PathBuf> {
-    invocation.conf_file.clone().or_else(|| Some(PathBuf::from(DEFAULT_CONF_FILE)).filter(|path| path.exists()))
+    invocation
+        .conf_file
+        .clone()
+        .or_else(|| Some(PathBuf::from(DEFAULT_CONF_FILE)).filter(|path| path.exists()))
 }
 
 fn open_log(process: &Process) -> Result<Arc<Log>> {

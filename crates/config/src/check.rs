@@ -154,6 +154,7 @@ fn check_pool(name: &Word, fields: &mut Fields<'_, '_>, resolve: &Resolve<'_>) -
         client_max_pipeline: fields.value("client_max_pipeline", read::number),
         client_request_limit: fields.value("client_request_limit", read::bytes),
         client_output_limit: fields.value("client_output_limit", read::bytes),
+        client_output_hard_limit: fields.value("client_output_hard_limit", read::bytes),
         // Last, so that every other mistake is noted even without it.
         listen: listen?,
     })

@@ -27,7 +27,9 @@ pub use crate::address::Resolve;
 pub use crate::check::load;
 pub use crate::markdown::{help, markdown};
 pub use crate::mistake::Mistake;
-pub use crate::settings::{Address, Listen, OnFailure, Partial, Pool, Process, ProcessSection, Protocol, Server, Settings};
+pub use crate::settings::{
+    Address, Listen, OnFailure, Partial, Pool, Process, ProcessSection, Protocol, Server, Settings,
+};
 pub use crate::units::{Bytes, Millis};
 
 use std::io;

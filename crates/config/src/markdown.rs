@@ -26,7 +26,8 @@ pub fn help() -> String {
     for row in POOL {
         let default = if row.default.is_empty() { "none" } else { row.default };
         let unit = if row.unit.is_empty() { String::new() } else { format!(", in {}", row.unit) };
-        writeln!(text, "  {:20} : default {default}{unit}", row.name).expect("writing to a String does not fail");
+        writeln!(text, "  {:20} : default {default}{unit}", row.name)
+            .expect("writing to a String does not fail");
     }
     text + "\n"
 }

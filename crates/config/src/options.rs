@@ -130,6 +130,8 @@ pub const POOL: &[Row] = &[
         "How many bytes of one client's requests may be unanswered before reading from it pauses. One larger request still passes."),
     row("client_output_limit", Size { min: 4 << 10, max: SIZE_MAX }, "bytes", "1mb", Cashew,
         "How many bytes of replies one client may leave unread before reading from it pauses."),
+    row("client_output_hard_limit", Size { min: 4 << 10, max: SIZE_MAX }, "bytes", "256mb", Cashew,
+        "A client that leaves so many bytes of replies unread, and is owed more, is closed: what it had asked before reading from it paused may be that much."),
 ];
 
 /// The keys of the `cashew:` section: what twemproxy has only as flags, and what it has not.

@@ -89,6 +89,8 @@ pub struct Pool {
     pub client_request_limit: Bytes,
     /// Unread bytes of replies at which reading from that client pauses.
     pub client_output_limit: Bytes,
+    /// Unread bytes of replies at which a client that is owed more is closed.
+    pub client_output_hard_limit: Bytes,
 }
 
 /// What a pool speaks, on both sides.

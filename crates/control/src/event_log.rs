@@ -31,7 +31,10 @@ impl EventLog {
         }
         let dropped = ring.dropped();
         if dropped > self.dropped {
-            log.line(Level::Warning, format_args!("{} events came too fast for the log", dropped - self.dropped));
+            log.line(
+                Level::Warning,
+                format_args!("{} events came too fast for the log", dropped - self.dropped),
+            );
             self.dropped = dropped;
         }
     }

@@ -44,7 +44,12 @@ impl Plane {
         let settings = self.settings.clone();
         let (owner, name) = (&settings.pools[pool].name, &settings.pools[pool].servers[server].name);
         if let Some(cause) = verdict.down {
-            line!(self.log, Warning, "pool '{owner}': server '{name}' is down ({}), probing it", cause.text());
+            line!(
+                self.log,
+                Warning,
+                "pool '{owner}': server '{name}' is down ({}), probing it",
+                cause.text()
+            );
             self.tell_workers(pool, server, Some(cause));
         }
         if verdict.eject {

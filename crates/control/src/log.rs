@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -62,7 +63,8 @@ impl Log {
             None => Target::Stderr,
         };
         let (queue, orders) = sync_channel(QUEUE);
-        let writer = std::thread::Builder::new().name("log".into()).spawn(move || write_lines(target, &orders))?;
+        let writer =
+            std::thread::Builder::new().name("log".into()).spawn(move || write_lines(target, &orders))?;
         Ok(Log {
             level: AtomicU8::new(level.min(LEVEL_MAX)),
             path: path.map(Path::to_path_buf),
@@ -79,7 +81,9 @@ impl Log {
         }
         let stamp = jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S%.3f").to_string();
         let lost = self.dropped.swap(0, Relaxed);
-        if lost > 0 && self.queue.try_send(Order::Line(format!("[{stamp}] {lost} lines were dropped\n"))).is_err() {
+        if lost > 0
+            && self.queue.try_send(Order::Line(format!("[{stamp}] {lost} lines were dropped\n"))).is_err()
+        {
             self.dropped.fetch_add(lost, Relaxed);
         }
         if self.queue.try_send(Order::Line(format!("[{stamp}] {text}\n"))).is_err() {
@@ -160,14 +164,16 @@ impl Target {
         if let Target::File(file, path) = self {
             match append_to(path) {
                 Ok(fresh) => *file = fresh,
-                Err(error) => self.write(&format!("log file cannot be opened again, the old one stays: {error}\n")),
+                Err(error) => {
+                    self.write(&format!("log file cannot be opened again, the old one stays: {error}\n"))
+                }
             }
         }
     }
 }
 
 fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
+    OpenOptions::new().create(true).append(true).mode(0o644).open(path)
 }
 
 fn write_lines(mut target: Target, orders: &Receiver<Order>) {

@@ -43,7 +43,10 @@ impl Plane {
         let known = |names: Vec<&str>| names.join(", ");
         let pools = &self.settings.pools;
         let p = pools.iter().position(|known| known.name == pool).ok_or_else(|| {
-            format!("there is no pool '{pool}'; there are {}", known(pools.iter().map(|p| p.name.as_str()).collect()))
+            format!(
+                "there is no pool '{pool}'; there are {}",
+                known(pools.iter().map(|p| p.name.as_str()).collect())
+            )
         })?;
         let servers = &pools[p].servers;
         let s = servers.iter().position(|known| known.name == server).ok_or_else(|| {
@@ -58,15 +61,16 @@ impl Plane {
     }
 
     fn lift_limit(&mut self, wanted: Option<u64>) -> Result<String, String> {
+        let now = self.info.capacity.get().max_fds;
         if let Some(wanted) = wanted {
+            if wanted < now {
+                return Err(format!("the limit is {now} and is not lowered while clients are served"));
+            }
             reactor::set_nofile(wanted).map_err(|error| {
                 format!("the system does not allow {wanted} descriptors: {error} (as root: prlimit --nofile)")
             })?;
         }
-        let max_fds = match wanted {
-            Some(wanted) => wanted,
-            None => reactor::raise_nofile().0,
-        };
+        let max_fds = wanted.unwrap_or_else(|| reactor::raise_nofile().0);
         let capacity = Capacity::new(&self.settings, self.workers.len() as u64, max_fds)
             .map_err(|needed| format!("{max_fds} descriptors leave nothing for clients; {needed} would"))?;
         self.info.gate.set_max(capacity.client_conns);

@@ -12,8 +12,8 @@ use crate::probe;
 use crate::signal::{Asked, Signals};
 use crate::start::Options;
 use config::Settings;
-use engine::topology::{Standing, Topology};
 use engine::Process;
+use engine::topology::{Standing, Topology};
 use reactor::net::SockAddr;
 use stats::{EventRing, Layout, PoolLayout, ProcessInfo, Registry, Shard};
 use std::cell::Cell;
@@ -132,7 +132,11 @@ impl Plane {
             }
         }
         Ok(Plane {
-            health: settings.pools.iter().map(|pool| pool.servers.iter().map(|_| Health::default()).collect()).collect(),
+            health: settings
+                .pools
+                .iter()
+                .map(|pool| pool.servers.iter().map(|_| Health::default()).collect())
+                .collect(),
             drained: settings.pools.iter().map(|pool| vec![false; pool.servers.len()]).collect(),
             shard: registry.shards()[count].clone(),
             info: Rc::new(Info {
@@ -241,8 +245,9 @@ impl Plane {
             Notice::Resolve { worker, conn, host, port } => {
                 let handle = self.workers[worker].clone();
                 tokio::task::spawn_local(async move {
-                    let address = dns::resolve(&host, port).await.map(SockAddr::Inet);
-                    handle.send(Message::Resolved { conn, address });
+                    let found = dns::resolve(&host, port).await;
+                    let addresses = found.into_iter().map(SockAddr::Inet).collect();
+                    handle.send(Message::Resolved { conn, addresses });
                 });
             }
             Notice::ServerFailed { pool, server, cause, down } => {

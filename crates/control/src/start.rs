@@ -10,6 +10,7 @@ use config::{Listen, Pool, Protocol, Settings};
 use reactor::net;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use worker::Listener;
@@ -102,16 +103,37 @@ pub fn run(options: Options) -> Result<(), StartError> {
     for (index, pool) in options.settings.pools.iter().enumerate() {
         sockets.push(bind_pool(index, pool, &log)?);
     }
-    let mut paths: Vec<PathBuf> = options.settings.pools.iter().filter_map(unix_path).collect();
-    paths.extend(stats.path());
-    paths.extend(control.as_ref().map(ControlSocket::path));
+    let paths = options.settings.pools.iter().filter_map(unix_path);
+    let paths = paths.chain(stats.path()).chain(control.as_ref().map(ControlSocket::path));
+    let own: Vec<OwnSocket> = paths.filter_map(OwnSocket::new).collect();
     let outcome = Plane::start(options, capacity, Bound { listeners: sockets, stats, control })
         .and_then(|plane| plane.run(runtime, signals));
-    for path in paths {
-        // Gone already is as good.
-        _ = std::fs::remove_file(path);
-    }
+    own.into_iter().for_each(OwnSocket::remove);
     Ok(outcome?)
+}
+
+/// A unix socket that this process made, told from one that its successor put in its place.
+struct OwnSocket {
+    path: PathBuf,
+    file: (u64, u64),
+}
+
+impl OwnSocket {
+    fn new(path: PathBuf) -> Option<OwnSocket> {
+        let file = Self::identity(&path)?;
+        Some(OwnSocket { path, file })
+    }
+
+    fn identity(path: &Path) -> Option<(u64, u64)> {
+        std::fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
+    }
+
+    fn remove(self) {
+        if Self::identity(&self.path) == Some(self.file) {
+            // Gone already is as good.
+            _ = std::fs::remove_file(self.path);
+        }
+    }
 }
 
 fn bind_stats(process: &config::Process) -> Result<crate::admin::stats_port::StatsPort, StartError> {

@@ -32,6 +32,10 @@ pub struct Client {
     pub authenticated: bool,
     /// Bytes of a refused request that are still to come and are dropped.
     pub swallow: u64,
+    /// So many bytes may be held for it; one reply more and it is closed.
+    pub output_max: usize,
+    /// Whether that has happened.
+    pub overflowed: bool,
     /// Bytes of replies that wait for earlier ones.
     pub parked: usize,
     /// How far the unfinished end was looked at.
@@ -96,6 +100,8 @@ impl Client {
             dirty: false,
             authenticated,
             swallow: 0,
+            output_max: usize::MAX,
+            overflowed: false,
             parked: 0,
             scan,
             rest: Vec::new(),

@@ -4,7 +4,7 @@ use crate::client::{Client, Reading, Scan};
 use crate::deadline::Deadlines;
 use crate::id::{ClientId, ConnId};
 use crate::input::{Input, Now};
-use crate::limits::MERGES_KEPT;
+use crate::limits::{BUFFER_BYTES, BUFFER_GROWTH_KEPT, MERGES_KEPT};
 use crate::merge::{Merge, write_cause};
 use crate::output::{Closing, Output};
 use crate::pool::PoolState;
@@ -140,12 +140,15 @@ impl Core {
         self.count_pool(pool, PoolMetric::ClientConnections).add(1);
         self.shard.worker(WorkerMetric::CurrConnections).add(1);
         self.shard.worker(WorkerMetric::TotalConnections).add(1);
-        let idle = view.client_idle_us;
+        let (idle, output_max) = (view.client_idle_us, view.client_output_max);
         let index = self.replies.clients.insert(client);
         self.replies.clients[index].heard_us = self.now.mono_us;
+        self.replies.clients[index].output_max = output_max;
         let id = self.replies.clients.id(index);
         if let Some(idle) = idle {
             self.idle_clients.arm(id, self.now.mono_us.saturating_add(idle));
+            let clients = &self.replies.clients;
+            self.idle_clients.tidy(clients.len(), |id| clients.live(id).is_some());
         }
         id
     }
@@ -176,9 +179,10 @@ impl Core {
         self.replies.clients.len()
     }
 
-    /// Whether no client waits for anything: used when stopping.
+    /// Whether no client waits for anything and nothing waits to be written: used when stopping.
     pub fn is_idle(&self) -> bool {
         self.replies.clients.iter().all(|(_, client)| client.is_settled())
+            && self.conns.iter().all(|(_, conn)| conn.unsent == 0)
     }
 
     /// Slots, merges and connections in use: all but connections fall to 0 when clients are gone.
@@ -410,7 +414,9 @@ impl Core {
         for part in merge.parts.drain(..) {
             self.replies.small.give(part.reply);
         }
-        if self.spare_merges.len() < MERGES_KEPT {
+        let large =
+            merge.keys.room() > BUFFER_BYTES * BUFFER_GROWTH_KEPT || merge.order.capacity() > BUFFER_BYTES;
+        if !large && self.spare_merges.len() < MERGES_KEPT {
             self.spare_merges.push(merge);
         }
     }

@@ -28,6 +28,13 @@ impl<K> Deadlines<K> {
         self.heap.push(Reverse((at_us, conn.index() as u32, conn.generation())));
     }
 
+    /// Drops entries of connections that are gone, once they are more than those of the `living`.
+    pub fn tidy(&mut self, living: usize, lives: impl Fn(Id<K>) -> bool) {
+        if self.heap.len() > living * 2 + 1024 {
+            self.heap.retain(|Reverse((_, index, generation))| lives(Id::new(*index, *generation)));
+        }
+    }
+
     /// The next time at which something is due, in microseconds.
     pub fn next(&self) -> Option<u64> {
         self.heap.peek().map(|Reverse((at, _, _))| *at)

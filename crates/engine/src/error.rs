@@ -42,7 +42,7 @@ impl Cause {
             Cause::Unreachable => "No route to host",
             Cause::InvalidReply => "Invalid argument",
             Cause::Drained => "server is drained for maintenance",
-            Cause::QueueFull => "too many bytes wait for the server already",
+            Cause::QueueFull => "too much waits for the server already",
             Cause::HandshakeRefused => "server refused the proxy's AUTH or SELECT (see the log)",
         }
     }

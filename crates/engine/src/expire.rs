@@ -8,12 +8,15 @@ use crate::output::Closing;
 use crate::request::Target;
 use crate::server_conn::{InFlight, Phase};
 use crate::slab::NONE;
-use stats::ServerMetric;
+use stats::{Event, PoolMetric, ServerMetric};
 
 impl Core {
     /// Deals with all whose time is up.
     pub fn expire(&mut self) {
         let now = self.now.mono_us;
+        while let Some(c) = self.replies.overflowed.pop() {
+            self.drop_overflowed(c);
+        }
         while let Some(id) = self.connects.due(now) {
             if let Some(s) = self.conns.live(id).filter(|s| self.conns[*s].phase != Phase::Ready) {
                 self.lose_conn(s, Cause::TimedOut);
@@ -40,6 +43,16 @@ impl Core {
                 self.expire_conn(s, id);
             }
         }
+    }
+
+    /// Closes a client that does not read, with all that is held for it.
+    fn drop_overflowed(&mut self, c: u32) {
+        let Some(client) = self.replies.clients.get(c).filter(|client| client.overflowed) else { return };
+        let unread_bytes = client.held() as u64;
+        let event = Event::ClientOverflow { pool: client.pool, client: client.peer, unread_bytes };
+        self.process.events.push(event);
+        self.count_client(c, PoolMetric::ClientOverflows);
+        self.drop_client(c, Closing::Lost);
     }
 
     /// Closes a server connection that was not used for `server_idle_timeout`, or looks again later.
@@ -98,8 +111,38 @@ impl Core {
     /// Whether the server has said nothing on a connection for so long that it hangs rather than being slow.
     pub(crate) fn is_silent(&self, s: u32) -> bool {
         let conn = &self.conns[s];
+        if matches!(conn.phase, Phase::Handshaking(_)) {
+            return true; // it took the connection and does not even answer the proxy's first words
+        }
         let timeout = self.topology.pools[conn.pool as usize].timeout_us.unwrap_or(u64::MAX);
         self.now.mono_us.saturating_sub(conn.heard_us) >= timeout / 2
+    }
+
+    /// Takes back what has not begun to leave a retired connection: what is overdue never leaves at all (its client
+    /// has read an error and may ask again), what is younger goes over a fresh connection.
+    fn take_back_unsent(&mut self, s: u32, lane: u32) {
+        let conn = &mut self.conns[s];
+        let (pool, server) = (conn.pool, conn.server);
+        let first = conn.queue.partition_point(|entry| entry.start < conn.stream.written());
+        let Some(cut) = conn.queue.get(first).map(|entry| entry.start) else { return };
+        let bytes = conn.stream.between(cut, conn.whole).to_vec();
+        let end = std::mem::replace(&mut conn.whole, cut);
+        conn.stream.truncate(cut);
+        let taken = conn.queue.split_off(first);
+        let overdue = conn.expired.saturating_sub(first);
+        conn.expired -= overdue;
+        conn.unsent -= taken.len();
+        self.count_server(s, ServerMetric::InQueue).sub(taken.len() as u64);
+        self.count_server(s, ServerMetric::InQueueBytes).sub(end - cut);
+        let ends: Vec<u64> = taken.iter().skip(1).map(|next| next.start).chain([end]).collect();
+        for (entry, end) in taken.into_iter().zip(ends).skip(overdue) {
+            match self.usable_conn(pool, server, lane) {
+                Ok(fresh) => {
+                    self.send_again(fresh, &bytes[(entry.start - cut) as usize..(end - cut) as usize], entry);
+                }
+                Err(cause) => self.fail_unasked(pool, entry.target, cause),
+            }
+        }
     }
 
     /// A reply is overdue: new requests go to another connection. This one stays for what younger
@@ -116,6 +159,11 @@ impl Core {
         let state = &mut self.pools[pool as usize].servers[server as usize];
         state.conns[slot as usize] = NONE;
         state.retired.push_back(s);
+        self.take_back_unsent(s, slot);
+        if self.conns[s].expired == self.conns[s].queue.len() {
+            return self.discard_conn(s);
+        }
+        let state = &mut self.pools[pool as usize].servers[server as usize];
         if state.retired.len() > RETIRED_PER_SERVER
             && let Some(oldest) = state.retired.pop_front()
         {

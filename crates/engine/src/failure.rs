@@ -25,7 +25,9 @@ impl Core {
     /// Answers `target` with an error.
     pub(crate) fn fail(&mut self, protocol: Protocol, target: Target, text: &str) {
         match target {
-            Target::Request(request) | Target::Instead(request, _) => self.answer_error(request, protocol, text),
+            Target::Request(request) | Target::Instead(request, _) => {
+                self.answer_error(request, protocol, text)
+            }
             Target::Part { merge, part } => {
                 let request = self.merges[merge].request;
                 if let crate::request::State::Waiting = self.replies.requests[request].state {
@@ -98,7 +100,7 @@ impl Core {
     }
 
     /// Queues a request on another connection; its time goes on counting from when it was first queued.
-    fn send_again(&mut self, s: u32, bytes: &[u8], entry: InFlight) {
+    pub(crate) fn send_again(&mut self, s: u32, bytes: &[u8], entry: InFlight) {
         let queue = &mut self.conns[s].queue;
         if queue.iter().all(|ahead| matches!(ahead.target, Target::Handshake(_))) {
             // On a fresh connection: the handshake must not take longer than the request may.

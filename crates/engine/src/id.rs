@@ -3,7 +3,6 @@
 
 use std::marker::PhantomData;
 
-
 /// A handle to an entry of a [`crate::slab::Slab`].
 pub struct Id<K> {
     index: u32,

@@ -47,7 +47,9 @@ impl Core {
                 },
                 Scan::Memcache(scan) => match scan.scan(&bytes[used..], &limits) {
                     // A line that answers no command we send is the server's sign that it lost its place.
-                    memcache::reply::ReplyParse::Complete { kind: memcache::reply::ReplyKind::Other, .. } => None,
+                    memcache::reply::ReplyParse::Complete {
+                        kind: memcache::reply::ReplyKind::Other, ..
+                    } => None,
                     memcache::reply::ReplyParse::Complete { len, .. } => Some(Some(len)),
                     memcache::reply::ReplyParse::Partial => Some(None),
                     memcache::reply::ReplyParse::Invalid(_) => None,
@@ -78,7 +80,8 @@ impl Core {
     fn take_reply(&mut self, s: u32, reply: &[u8]) -> Option<()> {
         let conn = &mut self.conns[s];
         // A server may refuse a request before its last byte is out, but not before its first.
-        let Some(entry) = conn.queue.front().copied().filter(|entry| entry.start < conn.stream.written()) else {
+        let Some(entry) = conn.queue.front().copied().filter(|entry| entry.start < conn.stream.written())
+        else {
             self.lose_conn(s, Cause::InvalidReply);
             return None;
         };
@@ -91,9 +94,11 @@ impl Core {
         let waited = self.now.mono_us.saturating_sub(entry.at_us);
         self.shard.server_shard(pool, server).latency.record(waited);
         let state = &mut self.pools[pool].servers[server];
-        if state.failing && !late {
+        if state.failing && !late && !matches!(entry.target, Target::Handshake(_)) {
             state.failing = false;
-            self.replies.outputs.push_back(Output::ServerAnswered { pool: pool as u32, server: server as u32 });
+            self.replies
+                .outputs
+                .push_back(Output::ServerAnswered { pool: pool as u32, server: server as u32 });
         }
         match entry.target {
             Target::Nobody if late => self.shard.server(pool, server, ServerMetric::LateReplies).add(1),
@@ -115,7 +120,7 @@ impl Core {
             }
             Target::Handshake(step) => return self.take_handshake(s, step, reply),
         }
-        if entry.fragile && reply.starts_with(b"CLIENT_ERROR") {
+        if entry.fragile && (reply.starts_with(b"CLIENT_ERROR") || reply.starts_with(b"ERROR")) {
             self.lose_conn(s, Cause::InvalidReply);
             return None;
         }
@@ -139,12 +144,14 @@ impl Core {
     fn refuse_handshake(&mut self, s: u32, step: Step, reply: &[u8]) {
         let (pool, server) = (self.conns[s].pool, self.conns[s].server);
         let said = String::from_utf8_lossy(&reply[1..]);
-        let said: String = said.trim_end().chars().take(crate::limits::QUOTED_BYTES).collect();
+        let plain = |c: char| if c.is_control() { ' ' } else { c };
+        let said: String = said.trim_end().chars().map(plain).take(crate::limits::QUOTED_BYTES).collect();
         let command = if step == Step::Auth { "AUTH" } else { "SELECT" };
         let name = &self.topology.pools[pool as usize].servers[server as usize].name;
         let text = format!("server '{name}' refused the proxy's {command}: {said}");
         self.count_server(s, ServerMetric::HandshakeErrors).add(1);
-        self.process.events.push(Event::HandshakeRefused { pool, server, command, reply: Text::format(format_args!("{said}")) });
+        let reply = Text::format(format_args!("{said}"));
+        self.process.events.push(Event::HandshakeRefused { pool, server, command, reply });
         while let Some(entry) = self.conns[s].queue.pop_front() {
             self.leave_queue(s, &entry);
             self.fail(Protocol::Redis, entry.target, &text);

@@ -28,6 +28,10 @@ pub const QUOTED_BYTES: usize = 128;
 /// there for servers that hang: a healthy one takes megabytes within milliseconds.
 pub const SERVER_QUEUE_BYTES: usize = 256 << 20;
 
+/// So many requests may wait for one server connection's replies; a request beyond it fails at once. Each costs
+/// some 40 bytes beside its own.
+pub const SERVER_QUEUE_REQUESTS: usize = 1 << 20;
+
 /// After a connection that could not be made, the next attempt waits so long, and twice as long each time.
 pub const FIRST_RECONNECT_US: u64 = 50_000;
 

@@ -80,6 +80,11 @@ impl Keys {
         &self.bytes[start..self.ends[index] as usize]
     }
 
+    /// Bytes of room that it holds.
+    pub fn room(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
@@ -267,20 +272,23 @@ impl Merge {
             if memcache::is_error(&plain.reply) {
                 return None;
             }
-            if self.parts.iter().all(|part| part.reply == plain.reply) {
+            let one_line = plain.reply.split(|byte| *byte == b'\n').count() == 2;
+            if one_line && self.parts.iter().all(|part| part.reply == plain.reply) {
                 out.extend_from_slice(&plain.reply); // RESET, OK, or END from all
                 return Some(());
             }
         }
         for part in &self.parts {
-            for (name, value) in memcache::stats(&part.reply) {
-                out.extend_from_slice(b"STAT ");
-                out.extend_from_slice(names(part.server).as_bytes());
-                out.push(b':');
-                out.extend_from_slice(name);
-                out.push(b' ');
-                out.extend_from_slice(value);
-                out.extend_from_slice(b"\r\n");
+            // Lines of other kinds (ITEM, PREFIX) name no figure and pass as they are.
+            for line in part.reply.split_inclusive(|byte| *byte == b'\n').filter(|line| *line != b"END\r\n") {
+                if let Some(figure) = line.strip_prefix(b"STAT ") {
+                    out.extend_from_slice(b"STAT ");
+                    out.extend_from_slice(names(part.server).as_bytes());
+                    out.push(b':');
+                    out.extend_from_slice(figure);
+                } else {
+                    out.extend_from_slice(line);
+                }
             }
         }
         out.extend_from_slice(b"END\r\n");

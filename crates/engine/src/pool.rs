@@ -2,7 +2,7 @@
 
 use crate::core::Core;
 use crate::error::Cause;
-use crate::limits::{FIRST_RECONNECT_US, SERVER_QUEUE_BYTES, SLOWEST_RECONNECT_US};
+use crate::limits::{FIRST_RECONNECT_US, SERVER_QUEUE_BYTES, SERVER_QUEUE_REQUESTS, SLOWEST_RECONNECT_US};
 use crate::output::Output;
 use crate::request::{Step, Target};
 use crate::server_conn::{InFlight, Phase, Scan, ServerConn};
@@ -81,7 +81,8 @@ impl Core {
             return Err(cause);
         }
         let conn = self.conn_for(pool, server, lane);
-        if self.conns[conn].stream.waiting().len() >= SERVER_QUEUE_BYTES {
+        let (waiting, queued) = (self.conns[conn].stream.waiting().len(), self.conns[conn].queue.len());
+        if waiting >= SERVER_QUEUE_BYTES || queued >= SERVER_QUEUE_REQUESTS {
             return Err(Cause::QueueFull);
         }
         Ok(conn)

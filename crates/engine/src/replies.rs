@@ -17,6 +17,8 @@ pub struct Replies {
     pub(crate) buffers: Buffers,
     /// For parked replies and parts: mostly one small reply each.
     pub(crate) small: Buffers,
+    /// Clients that hold more unread replies than they may.
+    pub(crate) overflowed: Vec<u32>,
     /// What the worker is to do.
     pub(crate) outputs: VecDeque<Output>,
 }
@@ -28,6 +30,7 @@ impl Default for Replies {
             requests: Slab::default(),
             buffers: Buffers::new(BUFFER_BYTES),
             small: Buffers::new(SMALL_BUFFER_BYTES),
+            overflowed: Vec::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -69,6 +72,11 @@ impl Replies {
         }
         let c = slot.client;
         let client = &mut self.clients[c];
+        if client.held() >= client.output_max && !client.overflowed {
+            // It is closed at the end of the tick: whoever called may still be at work on it.
+            client.overflowed = true;
+            self.overflowed.push(c);
+        }
         if client.head != request {
             let mut parked = self.small.take();
             write(&mut parked);

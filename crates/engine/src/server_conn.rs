@@ -163,7 +163,13 @@ mod tests {
     fn requests_leave_as_their_last_byte_does() {
         let mut conn = ServerConn::new(0, 0, 0, Scan::Resp(Default::default()));
         for start in [0, 10, 30] {
-            conn.queue.push_back(InFlight { target: Target::Nobody, start, at_us: 0, again: false, fragile: false });
+            conn.queue.push_back(InFlight {
+                target: Target::Nobody,
+                start,
+                at_us: 0,
+                again: false,
+                fragile: false,
+            });
             conn.unsent += 1;
         }
         conn.stream.buffer(&mut crate::outbox::Buffers::new(64)).extend_from_slice(&[b'x'; 35]);

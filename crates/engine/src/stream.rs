@@ -70,6 +70,12 @@ impl Stream {
         }
     }
 
+    /// Drops the bytes from `from` on, which the socket has not taken.
+    pub fn truncate(&mut self, from: u64) {
+        let kept = from.max(self.written).saturating_sub(self.base) as usize;
+        self.buf.truncate(kept);
+    }
+
     /// Drops all bytes.
     pub fn release(&mut self, buffers: &mut Buffers) {
         self.base = self.end();

@@ -1,7 +1,7 @@
 //! The immutable view of pools and servers that a worker routes by. The control plane makes a new
 //! one when a server is ejected or comes back, and workers take it up between two ticks.
 
-use config::{Address, Millis, Partial, Pool, Protocol, Settings};
+use config::{Address, Bytes, Millis, Partial, Pool, Protocol, Settings};
 use placement::{DistributionKind, Member, Placement, Ring};
 use wire::limits::Limits;
 
@@ -51,6 +51,8 @@ pub struct PoolView {
     pub client_request_limit: u64,
     /// Bytes of replies a client may leave unread before it is no longer read.
     pub client_output_limit: usize,
+    /// Bytes of unread replies at which a client that is owed more is closed.
+    pub client_output_max: usize,
     /// Whether a read whose connection broke may be sent once more.
     pub retry_reads: bool,
     /// What a multi-get answers for keys of a server that fails: a miss, or (false) an error.
@@ -128,7 +130,8 @@ impl PoolView {
             limits: limits(pool),
             client_max_pipeline: pool.client_max_pipeline.max(1),
             client_request_limit: pool.client_request_limit.0,
-            client_output_limit: usize::try_from(pool.client_output_limit.0).unwrap_or(usize::MAX),
+            client_output_limit: size(pool.client_output_limit),
+            client_output_max: size(pool.client_output_hard_limit),
             retry_reads: pool.retry_reads,
             partial_is_miss: pool.partial == Partial::Miss,
         }
@@ -137,6 +140,10 @@ impl PoolView {
 
 fn micros(time: Millis) -> u64 {
     time.0.saturating_mul(1000)
+}
+
+fn size(bytes: Bytes) -> usize {
+    usize::try_from(bytes.0).unwrap_or(usize::MAX)
 }
 
 fn limits(pool: &Pool) -> Limits {

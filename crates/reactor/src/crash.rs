@@ -14,6 +14,7 @@ use std::ffi::{CString, c_char, c_int, c_void};
 use std::fs::OpenOptions;
 use std::os::fd::IntoRawFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
@@ -25,7 +26,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
 /// now leaves stderr.
 pub fn trace_to(path: Option<&Path>) {
     if let Some(path) = path
-        && let Ok(file) = OpenOptions::new().append(true).create(true).open(path)
+        && let Ok(file) = OpenOptions::new().append(true).create(true).mode(0o644).open(path)
         && let Ok(name) = CString::new(path.as_os_str().as_bytes())
     {
         // Both stay as long as the process: a crash may come at its very end.

@@ -5,6 +5,7 @@ use engine::id::ConnId;
 use engine::topology::Topology;
 use reactor::Waker;
 use reactor::net::{Peer, SockAddr};
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,12 +22,12 @@ pub enum Message {
         /// Who it is.
         peer: Peer,
     },
-    /// The address of a server whose name was to be resolved.
+    /// The addresses of a server whose name was to be resolved.
     Resolved {
         /// For which connection.
         conn: ConnId,
-        /// Where to connect; nothing: the name does not resolve.
-        address: Option<SockAddr>,
+        /// Where to connect, the first that works; none: the name does not resolve.
+        addresses: VecDeque<SockAddr>,
     },
     /// Route by this from now on.
     Topology(Arc<Topology>),

@@ -11,8 +11,8 @@
 
 mod gate;
 mod handle;
-mod link;
 mod linger;
+mod link;
 mod listen;
 mod sockets;
 mod tick;

@@ -17,6 +17,7 @@ use engine::{Closing, Core, Input, Now, Output, Process};
 use reactor::net::{self, Peer, Progress, SockAddr};
 use reactor::{Event, Events, Interest, Reactor};
 use stats::{PoolMetric, Shard, Text, WorkerMetric};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -24,6 +25,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// So many ready connections are served per tick; the others come first in the next.
 const EVENTS_PER_TICK: usize = 1024;
+
+/// Out of descriptors, a listener is left alone for so long.
+const LISTENER_REST: Duration = Duration::from_millis(100);
 
 /// What a worker is made from.
 pub struct Setup {
@@ -62,6 +66,8 @@ pub struct Worker {
     conns: Table<ServerConn, ConnSocket>,
     acceptor: Acceptor,
     lingering: Lingering,
+    /// Listeners that are not watched for a moment, and until when.
+    resting: Vec<(Instant, usize)>,
     handle: Handle,
     notify: Notify,
     buffer: Box<[u8]>,
@@ -78,7 +84,8 @@ struct ClientSocket {
 }
 
 enum ConnSocket {
-    Connecting(Link),
+    /// Not decided yet; these addresses are tried next.
+    Connecting(Link, VecDeque<SockAddr>),
     Up(Link),
 }
 
@@ -91,8 +98,7 @@ impl Worker {
         for (index, listener) in setup.listeners.iter().enumerate() {
             reactor.add_listener(&*listener.socket, plain_token(Kind::Listener, index as u32))?;
         }
-        let core =
-            Core::new(setup.process.clone(), setup.topology.clone(), setup.shard.clone(), setup.seed);
+        let core = Core::new(setup.process.clone(), setup.topology.clone(), setup.shard.clone(), setup.seed);
         Ok(Worker {
             reactor,
             core,
@@ -109,6 +115,7 @@ impl Worker {
                 spare: spare(),
             },
             lingering: Lingering::default(),
+            resting: Vec::new(),
             handle,
             notify: setup.notify,
             buffer: vec![0; setup.read_bytes].into_boxed_slice(),
@@ -131,10 +138,14 @@ impl Worker {
             while let Some(output) = self.core.next_output() {
                 self.act(output);
             }
+            if !self.resting.is_empty() {
+                self.wake_listeners();
+            }
             if self.lingering.pause().is_some() {
                 self.lingering.look(Instant::now(), &mut self.buffer);
             }
         }
+        self.part();
         (self.notify)(Notice::Ended { worker: self.acceptor.here });
         Ok(())
     }
@@ -150,7 +161,8 @@ impl Worker {
         let now_us = self.epoch.elapsed().as_micros() as u64;
         let deadline = self.core.next_deadline().map(|at| Duration::from_micros(at.saturating_sub(now_us)));
         let stop = self.stop_at.map(|at| at.saturating_duration_since(Instant::now()));
-        [deadline, stop, self.lingering.pause()].into_iter().flatten().min()
+        let rest = self.resting.first().map(|(until, _)| until.saturating_duration_since(Instant::now()));
+        [deadline, stop, rest, self.lingering.pause()].into_iter().flatten().min()
     }
 
     fn take(&mut self, event: Event) {
@@ -191,6 +203,7 @@ impl Worker {
                     self.process.events.push(event);
                 }
                 Accepted::Exhausted(pool, error) => {
+                    self.rest_listener(index);
                     self.shard.pool(pool, PoolMetric::ClientRefused).add(1);
                     let error = Text::format(format_args!("{error}"));
                     self.process.events.push(stats::Event::AcceptFailed { pool: pool as u32, error });
@@ -199,14 +212,34 @@ impl Worker {
         }
     }
 
+    /// Stops watching a listener for a moment: level-triggered, it would wake the worker again at once.
+    fn rest_listener(&mut self, index: usize) {
+        if let Some(listener) = self.acceptor.listeners.get(index)
+            && self.reactor.remove(&*listener.socket).is_ok()
+        {
+            self.resting.push((Instant::now() + LISTENER_REST, index));
+        }
+    }
+
+    fn wake_listeners(&mut self) {
+        let now = Instant::now();
+        while let Some((_, index)) = self.resting.first().copied().filter(|(until, _)| *until <= now) {
+            self.resting.remove(0);
+            if let Some(listener) = self.acceptor.listeners.get(index) {
+                // Out of memory for the watch: it is tried again a little later.
+                let token = plain_token(Kind::Listener, index as u32);
+                if self.reactor.add_listener(&*listener.socket, token).is_err() {
+                    self.resting.push((now + LISTENER_REST, index));
+                    return;
+                }
+            }
+        }
+    }
+
     fn open_client(&mut self, socket: OwnedFd, pool: usize, peer: Peer) {
         let id = self.core.open_client(pool as u32, peer.inet());
-        let link = Link::new(
-            &self.reactor,
-            Transport::Plain(socket),
-            token(Kind::Client, id),
-            Interest::READABLE,
-        );
+        let link =
+            Link::new(&self.reactor, Transport::Plain(socket), token(Kind::Client, id), Interest::READABLE);
         match link {
             Ok(link) => {
                 let client = ClientSocket { link, pool, ended: false };
@@ -289,13 +322,19 @@ impl Worker {
                 return (self.notify)(Notice::Resolve { worker, conn, host: host.clone(), port: *port });
             }
         };
-        self.connect_to(conn, &address);
+        self.connect_to(conn, VecDeque::from([address]), Cause::HostDown);
     }
 
-    fn connect_to(&mut self, conn: ConnId, address: &SockAddr) {
-        let (socket, progress) = match net::connect(address) {
-            Ok(made) => made,
-            Err(error) => return self.core.handle(Input::ConnLost(conn, cause(&error))),
+    /// Connects to the first of `addresses` that takes it; when none does, or none is left, the connection is lost.
+    fn connect_to(&mut self, conn: ConnId, mut addresses: VecDeque<SockAddr>, mut why: Cause) {
+        let (address, socket, progress) = loop {
+            let Some(address) = addresses.pop_front() else {
+                return self.core.handle(Input::ConnLost(conn, why));
+            };
+            match net::connect(&address) {
+                Ok((socket, progress)) => break (address, socket, progress),
+                Err(error) => why = cause(&error),
+            }
         };
         if let SockAddr::Inet(_) = address {
             // Fails only on a socket that is gone, which the first read tells.
@@ -305,7 +344,7 @@ impl Worker {
         let interest = if up { Interest::READABLE } else { Interest::WRITABLE };
         match Link::new(&self.reactor, Transport::Plain(socket), token(Kind::Conn, conn), interest) {
             Ok(link) => {
-                let socket = if up { ConnSocket::Up(link) } else { ConnSocket::Connecting(link) };
+                let socket = if up { ConnSocket::Up(link) } else { ConnSocket::Connecting(link, addresses) };
                 if let Some(old) = self.conns.insert(conn, socket) {
                     old.release(&self.reactor);
                 }
@@ -320,7 +359,7 @@ impl Worker {
     fn conn_ready(&mut self, id: ConnId, event: Event) {
         match self.conns.get_mut(id) {
             None => {}
-            Some(ConnSocket::Connecting(_)) => self.conn_decided(id),
+            Some(ConnSocket::Connecting(..)) => self.conn_decided(id),
             Some(ConnSocket::Up(link)) => {
                 if event.readable || event.closed {
                     match link.transport.recv(&mut self.buffer) {
@@ -338,7 +377,7 @@ impl Worker {
     }
 
     fn conn_decided(&mut self, id: ConnId) {
-        let Some(ConnSocket::Connecting(mut link)) = self.conns.remove(id) else { return };
+        let Some(ConnSocket::Connecting(mut link, next)) = self.conns.remove(id) else { return };
         match net::connect_error(&link.transport) {
             Ok(()) => {
                 link.want_read(&self.reactor, true);
@@ -348,7 +387,7 @@ impl Worker {
             }
             Err(error) => {
                 link.release(&self.reactor);
-                self.core.handle(Input::ConnLost(id, cause(&error)));
+                self.connect_to(id, next, cause(&error));
             }
         }
     }
@@ -414,10 +453,7 @@ impl Worker {
             }
             Message::Client { pool, .. } => self.acceptor.gate.leave(pool, self.acceptor.here),
             Message::Resolved { conn, .. } if !self.core.wants_conn(conn) => {}
-            Message::Resolved { conn, address: Some(address) } => self.connect_to(conn, &address),
-            Message::Resolved { conn, address: None } => {
-                self.core.handle(Input::ConnLost(conn, Cause::HostDown));
-            }
+            Message::Resolved { conn, addresses } => self.connect_to(conn, addresses, Cause::HostDown),
             Message::Topology(topology) => {
                 self.topology = topology.clone();
                 self.core.handle(Input::Topology(topology));
@@ -443,6 +479,15 @@ impl Worker {
         }
     }
 
+    /// Ends all clients' connections so that replies on their way still arrive: a close with unread bytes would make
+    /// the kernel throw them away.
+    fn part(&mut self) {
+        for (_, client) in self.clients.iter_mut() {
+            client.link.transport.shutdown();
+            while let Ok(Some(1..)) = client.link.transport.recv(&mut self.buffer) {}
+        }
+    }
+
     fn is_done(&self) -> bool {
         self.stop_at.is_some_and(|at| self.core.is_idle() || Instant::now() >= at)
     }
@@ -450,7 +495,7 @@ impl Worker {
 
 impl ConnSocket {
     fn release(self, reactor: &Reactor) {
-        let (ConnSocket::Connecting(link) | ConnSocket::Up(link)) = self;
+        let (ConnSocket::Connecting(link, _) | ConnSocket::Up(link)) = self;
         link.release(reactor);
     }
 }
@@ -463,9 +508,9 @@ fn cause(error: &io::Error) -> Cause {
         }
         io::ErrorKind::TimedOut => Cause::TimedOut,
         io::ErrorKind::BrokenPipe => Cause::BrokenPipe,
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => {
-            Cause::Unreachable
-        }
+        io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::AddrNotAvailable => Cause::Unreachable,
         _ => Cause::Reset,
     }
 }

@@ -67,6 +67,7 @@ fn a_full_file_means_what_it_says() {
             client_max_pipeline: 100,
             client_request_limit: Bytes(8 << 20),
             client_output_limit: Bytes(256 << 10),
+            client_output_hard_limit: Bytes(16 << 20),
         }
     );
     assert_eq!(
@@ -322,6 +323,7 @@ alpha:
   client_idle_timeout: 10m
   client_request_limit: 8mb
   client_output_limit: 256kb
+  client_output_hard_limit: 16mb
 
 cashew:
   verbose: 6

@@ -58,7 +58,9 @@ impl Order {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
         match words.as_slice() {
             ["servers"] => Ok(Order::Servers),
-            ["drain", pool, server] => Ok(Order::Drain { pool: pool.to_string(), server: server.to_string() }),
+            ["drain", pool, server] => {
+                Ok(Order::Drain { pool: pool.to_string(), server: server.to_string() })
+            }
             ["restore", pool, server] => {
                 Ok(Order::Restore { pool: pool.to_string(), server: server.to_string() })
             }
@@ -67,7 +69,10 @@ impl Order {
                 Ok(number) => Ok(Order::Limit(Some(number))),
                 Err(_) => Err(format!("'{number}' is not a number of descriptors")),
             },
-            _ => Err("known orders: servers; drain POOL SERVER; restore POOL SERVER; limit [NUMBER]".to_string()),
+            _ => {
+                Err("known orders: servers; drain POOL SERVER; restore POOL SERVER; limit [NUMBER]"
+                    .to_string())
+            }
         }
     }
 }

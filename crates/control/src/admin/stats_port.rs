@@ -15,6 +15,9 @@ const BACKLOG: u32 = 64;
 /// So long a reader may take.
 const SERVE_WITHIN: Duration = Duration::from_secs(5);
 
+/// Out of descriptors, asking again at once would only burn the processor.
+const EXHAUSTED_REST: Duration = Duration::from_millis(100);
+
 /// A bound stats port.
 #[derive(Debug)]
 pub(crate) struct StatsPort {
@@ -55,8 +58,9 @@ impl StatsPort {
         if self.path.is_some() {
             let listener = UnixListener::from_std(self.socket.into())?;
             loop {
-                if let Ok((stream, _)) = listener.accept().await {
-                    tokio::task::spawn_local(answer(stream, text()));
+                match listener.accept().await {
+                    Ok((stream, _)) => _ = tokio::task::spawn_local(answer(stream, text())),
+                    Err(_) => tokio::time::sleep(EXHAUSTED_REST).await,
                 }
             }
         }
@@ -64,8 +68,7 @@ impl StatsPort {
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => _ = tokio::task::spawn_local(answer(stream, text())),
-                // Out of descriptors: asking again at once would only burn the processor.
-                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                Err(_) => tokio::time::sleep(EXHAUSTED_REST).await,
             }
         }
     }

@@ -7,8 +7,13 @@ use std::time::Duration;
 /// So long the resolver may take before the name counts as unknown.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(10);
 
-/// The first address of `host`; nothing when it does not resolve.
-pub(crate) async fn resolve(host: &str, port: u16) -> Option<SocketAddr> {
-    let found = tokio::time::timeout(RESOLVE_WITHIN, tokio::net::lookup_host((host, port))).await;
-    found.ok()?.ok()?.next()
+/// So many addresses of one name are tried, so that an attempt ends.
+const ADDRESSES: usize = 8;
+
+/// The addresses of `host` in the order to try them; none when it does not resolve.
+pub(crate) async fn resolve(host: &str, port: u16) -> Vec<SocketAddr> {
+    match tokio::time::timeout(RESOLVE_WITHIN, tokio::net::lookup_host((host, port))).await {
+        Ok(Ok(found)) => found.take(ADDRESSES).collect(),
+        _ => Vec::new(),
+    }
 }

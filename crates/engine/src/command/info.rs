@@ -180,6 +180,9 @@ fn summary(command: &Command) -> &'static str {
     }
 }
 
+/// Longer than any name with its escapes and classes.
+const PATTERN_BYTES: usize = 128;
+
 /// COMMAND LIST [FILTERBY MODULE name|ACLCAT category|PATTERN pattern].
 fn list(args: ArgView<'_>, out: &mut Vec<u8>) {
     let is = |index: usize, word: &str| args.get(index).eq_ignore_ascii_case(word.as_bytes());
@@ -193,6 +196,10 @@ fn list(args: ArgView<'_>, out: &mut Vec<u8>) {
             Some(category) => Box::new(move |command| command.acl.has(category)),
             None => Box::new(|_| false),
         },
+        // A pattern is tried on every name: a long one would hold up everybody else.
+        5 if is(2, "FILTERBY") && is(3, "PATTERN") && value.len() > PATTERN_BYTES => {
+            return error(b"ERR the pattern is longer than any command's name", out);
+        }
         5 if is(2, "FILTERBY") && is(3, "PATTERN") => {
             Box::new(|command| glob::matches(value, command.full_name().as_bytes()))
         }

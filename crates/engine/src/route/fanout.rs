@@ -22,8 +22,11 @@ impl Core {
             Fanout::Same => How::Same,
             Fanout::First => {
                 // All servers have the same: the first that is in will do.
-                let view = self.view(c);
-                let first = view.servers.iter().position(|server| server.live).map(|index| index as u32);
+                let states = &self.pools[self.replies.clients[c].pool as usize].servers;
+                let servers = self.view(c).servers.iter().zip(states);
+                let mut usable =
+                    servers.map(|(view, state)| view.live && !view.drained && state.down.is_none());
+                let first = usable.position(|usable| usable).map(|index| index as u32);
                 return self.forward(c, first, args.bytes(), command.flags.has(Flags::READONLY));
             }
         };

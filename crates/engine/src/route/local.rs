@@ -230,7 +230,9 @@ impl Core {
         let address = client.peer.map_or_else(|| "unix".to_string(), |peer| peer.to_string());
         let mut line = format!("id={} addr={address} name=", client.number).into_bytes();
         line.extend_from_slice(&about.name);
-        line.extend_from_slice(format!(" db={} resp=2 user=default lib-name=", self.view(c).redis_db).as_bytes());
+        line.extend_from_slice(
+            format!(" db={} resp=2 user=default lib-name=", self.view(c).redis_db).as_bytes(),
+        );
         line.extend_from_slice(&about.library);
         line.extend_from_slice(b" lib-ver=");
         line.extend_from_slice(&about.version);
@@ -242,14 +244,17 @@ impl Core {
     fn info(&self, c: u32, args: ArgView<'_>) -> String {
         let wanted = |section: &str| {
             let any = |name: &[u8]| {
-                [section, "all", "everything", "default"].iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+                [section, "all", "everything", "default"]
+                    .iter()
+                    .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
             };
             args.len() == 1 || args.iter().skip(1).any(any)
         };
         let pool = self.replies.clients[c].pool as usize;
         let view = self.view(c);
-        let snapshot = self.process.registry.snapshot();
-        let counted = &snapshot.pools[pool];
+        let counted = |metric| -> u64 {
+            self.process.registry.shards().iter().map(|shard| shard.pool(pool, metric).get()).sum()
+        };
         let uptime = self.now.mono_us.saturating_sub(self.process.started_us) / 1_000_000;
         let live = view.servers.iter().filter(|server| server.live).count();
         let sections = [
@@ -265,17 +270,14 @@ impl Core {
                     uptime / 86_400
                 ),
             ),
-            (
-                "Clients",
-                format!("connected_clients:{}\r\n", counted.value(PoolMetric::ClientConnections)),
-            ),
+            ("Clients", format!("connected_clients:{}\r\n", counted(PoolMetric::ClientConnections))),
             (
                 "Stats",
                 format!(
                     "total_commands_processed:{}\r\nrejected_connections:{}\r\ntotal_error_replies:{}\r\n",
-                    counted.value(PoolMetric::ClientRequests),
-                    counted.value(PoolMetric::ClientRefused),
-                    counted.value(PoolMetric::ForwardError)
+                    counted(PoolMetric::ClientRequests),
+                    counted(PoolMetric::ClientRefused),
+                    counted(PoolMetric::ForwardError)
                 ),
             ),
             ("Replication", "role:master\r\nconnected_slaves:0\r\n".to_string()),

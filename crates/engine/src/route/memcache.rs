@@ -61,8 +61,7 @@ impl Core {
         // A value too large for the proxy: memcached drops the old value then, so that one goes too.
         let pool = self.replies.clients[c].pool;
         let server = self.place(pool, &key);
-        let target =
-            if noreply { Target::Nobody } else { Target::Instead(self.replies.ask(c, 0), text) };
+        let target = if noreply { Target::Nobody } else { Target::Instead(self.replies.ask(c, 0), text) };
         self.forward_as(c, server, target, |out| encode::delete(&key, out));
     }
 
@@ -75,11 +74,18 @@ impl Core {
             Verb::Version => {
                 let server = self.place(pool, PLACEHOLDER);
                 let slot = self.replies.ask(c, bytes.len());
-                self.forward_as(c, server, Target::Request(slot), |out| encode::forward(request, bytes, args, out));
+                self.forward_as(c, server, Target::Request(slot), |out| {
+                    encode::forward(request, bytes, args, out)
+                });
             }
             Verb::FlushAll | Verb::Verbosity if request.noreply => {
                 for server in 0..self.view(c).servers.len() as u32 {
-                    self.forward_as(c, Some(server), Target::Nobody, |out| encode::forward(request, bytes, args, out));
+                    if !self.view(c).servers[server as usize].live {
+                        continue;
+                    }
+                    self.forward_as(c, Some(server), Target::Nobody, |out| {
+                        encode::forward(request, bytes, args, out)
+                    });
                 }
             }
             Verb::FlushAll | Verb::Verbosity => {
@@ -92,8 +98,11 @@ impl Core {
             _ if request.keys > 1 => self.route_multiget(c, request, args, bytes),
             _ => {
                 let server = self.place(pool, view.get(request.first_key as usize));
-                let target =
-                    if request.noreply { Target::Nobody } else { Target::Request(self.replies.ask(c, bytes.len())) };
+                let target = if request.noreply {
+                    Target::Nobody
+                } else {
+                    Target::Request(self.replies.ask(c, bytes.len()))
+                };
                 let conn =
                     self.forward_as(c, server, target, |out| encode::forward(request, bytes, args, out));
                 if let Some(last) = conn.and_then(|conn| self.last_queued(conn)) {

@@ -9,11 +9,13 @@ use crate::request::Target;
 use config::Protocol;
 use stats::{Event, PoolMetric, Text};
 use wire::args::{ArgView, Args};
+use wire::limits::Limits;
 use wire::resp::encode;
 use wire::resp::request::Scan as Found;
 
 /// EVAL and its kin with numkeys 0.
-const NO_KEYS: &[u8] = b"ERR a script or function without keys has no server to run on: pass at least one key";
+const NO_KEYS: &[u8] =
+    b"ERR a script or function without keys has no server to run on: pass at least one key";
 
 /// SORT whose patterns may name keys of other servers.
 const PATTERNS: &[u8] =
@@ -22,9 +24,10 @@ const PATTERNS: &[u8] =
 impl Core {
     /// Acts on every complete request in `bytes`; answers how many bytes are done with.
     pub(crate) fn take_resp(&mut self, c: u32, bytes: &[u8], args: &mut Args) -> usize {
-        let limits = self.view(c).limits;
+        let full = self.view(c).limits;
         let mut used = 0;
         while used < bytes.len() && !self.must_pause(c) {
+            let limits = if self.replies.clients[c].authenticated { full } else { unauthenticated(full) };
             let Scan::Resp(scan) = &mut self.replies.clients[c].scan else { break };
             match scan.scan(&bytes[used..], &limits, args) {
                 Found::Complete { len, inline } => {
@@ -155,9 +158,9 @@ impl Core {
         let mut text = b"-CROSSSLOT Keys in request don't hash to the same slot: ".to_vec();
         for (index, key) in [first, other].into_iter().enumerate() {
             let key = args.get(key as usize);
-            let server = self.place(pool, key).map_or("", |s| {
-                &self.topology.pools[pool as usize].servers[s as usize].name
-            });
+            let server = self
+                .place(pool, key)
+                .map_or("", |s| &self.topology.pools[pool as usize].servers[s as usize].name);
             text.extend_from_slice(if index == 0 { b"'" } else { b", '" });
             text.extend(key.iter().take(QUOTED_BYTES).map(|b| if b.is_ascii_control() { b'?' } else { *b }));
             text.extend_from_slice(b"' is on ");
@@ -206,6 +209,11 @@ impl Core {
     pub(crate) fn protocol(&self, c: u32) -> Protocol {
         self.view(c).protocol
     }
+}
+
+/// Who has not said the password may say it, and no more: as redis does since 6.2.
+fn unauthenticated(full: Limits) -> Limits {
+    Limits { args: full.args.min(10), bulk_bytes: full.bulk_bytes.min(16 << 10), ..full }
 }
 
 /// The words by which redis knows a browser.

@@ -38,7 +38,8 @@ impl Core {
         };
         let count = rest.saturating_sub(trailing) / step;
         if count == 0 || count * step + trailing != rest {
-            let text = format!("ERR wrong number of arguments for '{}' command", command.name.to_ascii_lowercase());
+            let text =
+                format!("ERR wrong number of arguments for '{}' command", command.name.to_ascii_lowercase());
             return self.answer_now(c, |out| encode::error(text.as_bytes(), out));
         }
         let units = Units { first: 1, count, step, trailing };
@@ -52,12 +53,8 @@ impl Core {
 
     /// memcached's get, gets, gat and gats with several keys.
     pub(crate) fn route_multiget(&mut self, c: u32, request: &Request, args: &Args, bytes: &[u8]) {
-        let units = Units {
-            first: request.first_key as usize,
-            count: request.keys as usize,
-            step: 1,
-            trailing: 0,
-        };
+        let units =
+            Units { first: request.first_key as usize, count: request.keys as usize, step: 1, trailing: 0 };
         match self.place_units(c, args.view(bytes), &units) {
             Placed::One(server) => {
                 let slot = self.replies.ask(c, bytes.len());

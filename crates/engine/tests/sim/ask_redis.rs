@@ -316,7 +316,8 @@ impl Author<'_> {
                 (request(&args), expected, Vec::new())
             }
             4 if !self.loose => {
-                (request(&["SCRIPT", "KILL"]), Reply::Starts(b"+OK\r\n".to_vec()), Vec::new())
+                let expected = reply(|out| encode::bulk(format!("show:{id}").as_bytes(), out));
+                (request(&["SCRIPT", "SHOW", &id]), expected, Vec::new())
             }
             5 => (request(&["FUNCTION", "LIST"]), Reply::Starts(b"$11\r\nfunctions@".to_vec()), Vec::new()),
             _ => {

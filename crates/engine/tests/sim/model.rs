@@ -226,8 +226,8 @@ impl Keyspace {
                     encode::integer(i64::from(knows(self.server, script)), out);
                 }
             }
-            b"KILL" if self.server == 0 => encode::simple(b"OK", out),
-            b"KILL" => encode::error(b"NOTBUSY No scripts in execution right now.", out),
+            b"SHOW" if self.server == 0 => encode::bulk(&[b"show:", args.get(2)].concat(), out),
+            b"SHOW" => encode::error(b"NOSCRIPT No matching script", out),
             _ => return Err(format!("a server was sent {}", text(args.bytes()))),
         }
         Ok(())
