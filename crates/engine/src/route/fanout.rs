@@ -21,12 +21,14 @@ impl Core {
             Fanout::OneOk => How::OneOk,
             Fanout::Same => How::Same,
             Fanout::First => {
-                // All servers have the same: the first that is in will do.
+                // All servers have the same: the first that answers will do, or one that says why it does not.
                 let states = &self.pools[self.replies.clients[c].pool as usize].servers;
-                let servers = self.view(c).servers.iter().zip(states);
-                let mut usable =
-                    servers.map(|(view, state)| view.live && !view.drained && state.down.is_none());
-                let first = usable.position(|usable| usable).map(|index| index as u32);
+                let servers = || self.view(c).servers.iter().zip(states);
+                let usable =
+                    servers().position(|(view, state)| view.live && !view.drained && state.down.is_none());
+                // Where none can be asked, the first says why.
+                let first = usable.or_else(|| servers().position(|(view, _)| view.live));
+                let first = first.map(|index| index as u32);
                 return self.forward(c, first, args.bytes(), command.flags.has(Flags::READONLY));
             }
         };

@@ -101,6 +101,10 @@ impl World {
         let index = self.client(id).ok_or_else(|| format!("client {id:?} is closed twice"))?;
         let client = &mut self.clients[index];
         client.closed = Some(closing);
+        if closing == Closing::Lost && self.plan.pools[client.pool].output_max < usize::MAX {
+            // It was cut because more was held for it than may be.
+            client.lost = true;
+        }
         if client.lost {
             return match closing {
                 Closing::Lost => Ok(()),

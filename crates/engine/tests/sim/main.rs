@@ -31,7 +31,7 @@ use world::{Tamper, World};
 const SEEDS: u64 = 10_000;
 
 /// What must come up somewhere in so many worlds: reasons that clients read, and counters.
-const HAPPENS: [&str; 24] = [
+const HAPPENS: [&str; 25] = [
     "Connection refused",
     "Connection timed out",
     "Connection timed out (1 of 2 servers failed)",
@@ -50,6 +50,7 @@ const HAPPENS: [&str; 24] = [
     "client_eof",
     "client_err",
     "client_paused",
+    "client_overflows",
     "fragments",
     "protocol_errors",
     "server_eof",

@@ -47,6 +47,7 @@ pub(crate) struct PoolPlan {
     pub(crate) max_pipeline: u32,
     pub(crate) request_limit: u64,
     pub(crate) output_limit: usize,
+    pub(crate) output_max: usize,
     pub(crate) fail_fast: bool,
     pub(crate) error_text: bool,
     pub(crate) retry_reads: bool,
@@ -68,8 +69,9 @@ impl Plan {
         if exact {
             for pool in &mut pools {
                 pool.distribution = "modula";
-                // Who is cut for being idle cannot tell what it missed.
+                // Who is cut for being idle or slow cannot tell what it missed.
                 (pool.server_idle_us, pool.client_idle_us) = (None, None);
+                pool.output_max = usize::MAX;
             }
         }
         let random = pools.iter().any(|pool| pool.distribution == "random");
@@ -134,6 +136,7 @@ impl PoolPlan {
             },
             max_pipeline: if rng.chance(300) { rng.range(1, 5) as u32 } else { 4096 },
             request_limit: if rng.chance(200) { rng.range(1, 300) } else { 16 << 20 },
+            output_max: if rng.chance(200) { rng.range(2_000, 20_000) as usize } else { usize::MAX },
             output_limit: if rng.chance(300) { rng.range(1, 500) as usize } else { 1 << 20 },
             fail_fast: rng.chance(500),
             error_text: rng.chance(200),
@@ -173,6 +176,7 @@ impl PoolPlan {
         view.client_max_pipeline = self.max_pipeline;
         view.client_request_limit = self.request_limit;
         view.client_output_limit = self.output_limit;
+        view.client_output_max = self.output_max;
         view.partial_is_miss = self.partial;
     }
 }
