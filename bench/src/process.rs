@@ -1,6 +1,7 @@
 //! Child processes on loopback ports: started, waited for, and always stopped again, by process id.
 
 use anyhow::{Context as _, Result, bail};
+use rustix::process::Signal;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -32,20 +33,53 @@ impl Process {
     ) -> Result<Self> {
         let attempt = || {
             let [port, second] = free_ports()?;
-            let log = dir.join(format!("{name}.log"));
-            let output = File::create(&log)?;
-            let child = command(port, second)?
-                .stdin(Stdio::null())
-                .stdout(output.try_clone()?)
-                .stderr(output)
-                .spawn()
-                .with_context(|| format!("starting {name}"))?;
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            let mut process = Self { name: name.to_owned(), child, log, address };
-            process.wait_ready(stop)?;
-            Ok(process)
+            Self::start_on(name, dir, stop, port, command(port, second)?)
         };
         attempt().or_else(|_| attempt())
+    }
+
+    /// Starts `command`, which listens on `port`, and waits until it accepts connections.
+    ///
+    /// # Errors
+    /// As [`Process::start`].
+    pub(crate) fn start_on(
+        name: &str,
+        dir: &Path,
+        stop: &AtomicBool,
+        port: u16,
+        mut command: Command,
+    ) -> Result<Self> {
+        let log = dir.join(format!("{name}.log"));
+        let output = File::create(&log)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()
+            .with_context(|| format!("starting {name}"))?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut process = Self { name: name.to_owned(), child, log, address };
+        process.wait_ready(stop)?;
+        Ok(process)
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        let sent = rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal);
+        sent.with_context(|| format!("{signal:?} to {}", self.name))
+    }
+
+    /// Kills it without a chance to say goodbye, and waits until it is gone.
+    ///
+    /// # Errors
+    /// When it was gone already.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
     }
 
     /// The process id.
@@ -106,8 +140,7 @@ impl Process {
         if self.child.try_wait()?.is_some() {
             return Ok(());
         }
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        self.signal(Signal::TERM)?;
         let deadline = Instant::now() + STOP_TIME;
         while Instant::now() < deadline {
             if self.child.try_wait()?.is_some() {
@@ -115,9 +148,7 @@ impl Process {
             }
             std::thread::sleep(POLL);
         }
-        self.child.kill()?;
-        self.child.wait()?;
-        Ok(())
+        self.kill()
     }
 }
 
@@ -153,7 +184,7 @@ impl Drop for TempDir {
 }
 
 /// Ports that were free a moment ago, all different.
-fn free_ports() -> Result<[u16; 2]> {
+pub(crate) fn free_ports() -> Result<[u16; 2]> {
     let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let second = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok([first.local_addr()?.port(), second.local_addr()?.port()])

@@ -59,7 +59,7 @@ pub(crate) struct Program {
     /// Which.
     pub(crate) kind: Kind,
     /// Its program; empty for `direct`.
-    path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 impl Program {
@@ -194,7 +194,8 @@ pub(crate) fn start_servers(protocol: Protocol, dir: &Path, stop: &AtomicBool) -
         .collect()
 }
 
-fn server_arguments(command: &mut Command, protocol: Protocol, port: u16, dir: &Path) {
+/// What a server of the bench is started with.
+pub(crate) fn server_arguments(command: &mut Command, protocol: Protocol, port: u16, dir: &Path) {
     let port = port.to_string();
     match protocol {
         Protocol::Redis => {

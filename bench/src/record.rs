@@ -104,18 +104,7 @@ impl Record {
     /// # Errors
     /// When the file cannot be written.
     pub(crate) fn save(&self, dir: &Path) -> Result<PathBuf> {
-        std::fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
-        let text = serde_json::to_string_pretty(self)? + "\n";
-        let day = self.date.split('T').next().unwrap_or_default();
-        for number in 1.. {
-            let again = if number == 1 { String::new() } else { format!("-{number}") };
-            let path = dir.join(format!("{day}-{}{again}.json", self.set));
-            if !path.exists() {
-                std::fs::write(&path, &text).with_context(|| format!("writing {}", path.display()))?;
-                return Ok(path);
-            }
-        }
-        unreachable!("some number is free")
+        save(self, dir, &self.date, &self.set)
     }
 
     /// Reads a saved comparison.
@@ -126,6 +115,25 @@ impl Record {
         let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
         serde_json::from_str(&text).with_context(|| format!("{} is not a saved comparison", path.display()))
     }
+}
+
+/// Writes `record` as `<date>-<set>.json` into `dir` and says where; an older file of that name stays.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(crate) fn save(record: &impl Serialize, dir: &Path, date: &str, set: &str) -> Result<PathBuf> {
+    std::fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
+    let text = serde_json::to_string_pretty(record)? + "\n";
+    let day = date.split('T').next().unwrap_or_default();
+    for number in 1.. {
+        let again = if number == 1 { String::new() } else { format!("-{number}") };
+        let path = dir.join(format!("{day}-{set}{again}.json"));
+        if !path.exists() {
+            std::fs::write(&path, &text).with_context(|| format!("writing {}", path.display()))?;
+            return Ok(path);
+        }
+    }
+    unreachable!("some number is free")
 }
 
 /// The scenario set's name in file names.
