@@ -9,7 +9,9 @@
 //!      │          └────→ measure                               what it cost
 //!      └──────→ machine, record ──→ report                     where; raw figures; the table
 //! ```
+//! `chaos` is another command beside it: the same servers fail in many ways while every reply is verified.
 
+mod chaos;
 mod client;
 mod compare;
 mod data;
@@ -36,7 +38,8 @@ use std::sync::atomic::AtomicBool;
 
 const USAGE: &str = "\
 usage: bench compare [options]    run scenarios against every proxy in turn, print one table
-       bench show FILE            print a saved comparison again
+       bench chaos [options]      let servers fail in many ways under each proxy, verify every reply
+       bench show FILE            print saved results again
        bench list                 list the scenarios
 
   --only NAME[,NAME]     only these scenarios, or those whose names begin so
@@ -46,12 +49,18 @@ usage: bench compare [options]    run scenarios against every proxy in turn, pri
   --rate N               N requests per second whatever the proxy does, latency from the intended time
                          (default: each client sends as soon as it has its reply)
   --cashew PATH          this program instead of building target/release/cashew
-  --save                 write the results to bench/results instead of bench/out";
+  --save                 write the results to bench/results instead of bench/out
+
+options of chaos: --only (names of faults), --proxies (default: cashew,nutcracker), --cashew, --save, and
+  --seed N               order and place of the faults, and all requests (default: 1)
+  --seconds S            about how long each proxy's run takes (default: 100, every fault once)
+  --threads N            cashew's worker threads (default: 1)";
 
 /// What to do.
 #[derive(Debug, PartialEq)]
 enum Action {
     Compare(Options),
+    Chaos(chaos::Options),
     Show(String),
     List,
     Help,
@@ -74,18 +83,42 @@ fn run(action: Action) -> Result<ExitCode> {
         Action::List => {
             scenario::SCENARIOS.iter().for_each(|row| println!("{:18} {}", row.name, row.describe()));
         }
-        Action::Show(file) => print!("{}", report::render(&Record::load(file.as_ref())?)),
+        Action::Show(file) => print!("{}", show(file.as_ref())?),
         Action::Compare(options) => return run_compare(&options),
+        Action::Chaos(options) => return run_chaos(&options),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Fails when a proxy failed a scenario, so that a script notices.
-fn run_compare(options: &Options) -> Result<ExitCode> {
+/// Saved results, of whichever kind they are.
+fn show(file: &std::path::Path) -> Result<String> {
+    Record::load(file).map(|record| report::render(&record)).or_else(|error| {
+        let text = std::fs::read_to_string(file)?;
+        serde_json::from_str(&text).map(|record| chaos::render(&record)).map_err(|_| error)
+    })
+}
+
+/// A flag that Ctrl-C and its like set.
+fn stop_flag() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
+    Ok(stop)
+}
+
+/// Fails when cashew gave a wrong reply, or did not live to the end.
+fn run_chaos(options: &chaos::Options) -> Result<ExitCode> {
+    let record = chaos::chaos(options, &*stop_flag()?)?;
+    print!("{}", chaos::render(&record));
+    let dir = bench_dir().join(if options.save { "results" } else { "out" });
+    println!("\nsaved as {}", record::save(&record, &dir, &record.date, "chaos")?.display());
+    Ok(if record.failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Fails when a proxy failed a scenario, so that a script notices.
+fn run_compare(options: &Options) -> Result<ExitCode> {
+    let stop = stop_flag()?;
     let record = compare::compare(options, &stop)?;
     print!("{}", report::render(&record));
     let path = record.save(&bench_dir().join(if options.save { "results" } else { "out" }))?;
@@ -98,6 +131,7 @@ fn parse(arguments: &[String]) -> Result<Action> {
     let mut words = arguments.iter().map(String::as_str);
     match words.next() {
         Some("compare") => parse_compare(words).map(Action::Compare),
+        Some("chaos") => parse_chaos(words).map(Action::Chaos),
         Some("show") => Ok(Action::Show(words.next().context("show: which file?")?.to_owned())),
         Some("list") => Ok(Action::List),
         None | Some("help" | "-h" | "--help") => Ok(Action::Help),
@@ -141,6 +175,39 @@ fn parse_compare<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<Options
     Ok(options)
 }
 
+fn parse_chaos<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<chaos::Options> {
+    let mut options = chaos::Options {
+        seed: 1,
+        seconds: chaos::SECONDS,
+        proxies: vec![Kind::Cashew, Kind::Nutcracker],
+        only: None,
+        cashew: None,
+        threads: 1,
+        save: false,
+    };
+    while let Some(flag) = words.next() {
+        if flag == "--save" {
+            options.save = true;
+            continue;
+        }
+        let value = words.next().with_context(|| format!("'{flag}' is unknown or needs a value\n{USAGE}"))?;
+        let wrong = || format!("{flag} cannot be '{value}'");
+        match flag {
+            "--seed" => options.seed = value.parse().with_context(wrong)?,
+            "--seconds" => options.seconds = value.parse().with_context(wrong)?,
+            "--threads" => options.threads = value.parse().with_context(wrong)?,
+            "--only" => options.only = Some(value.to_owned()),
+            "--proxies" => options.proxies = value.split(',').map(Kind::parse).collect::<Result<_>>()?,
+            "--cashew" => options.cashew = Some(value.into()),
+            _ => bail!("'{flag}' is unknown\n{USAGE}"),
+        }
+    }
+    if let Some(kind) = options.proxies.iter().find(|kind| matches!(kind, Kind::Direct | Kind::Haproxy)) {
+        bail!("{} does not shard", kind.name());
+    }
+    Ok(options)
+}
+
 /// Enough for a median.
 const ROUNDS: u32 = 3;
 
@@ -167,6 +234,13 @@ mod tests {
             save: true,
         };
         assert_eq!(parse(&words(line)).unwrap(), Action::Compare(expected));
+        let Action::Chaos(options) =
+            parse(&words("chaos --seed 9 --proxies cashew --only kill --threads 2")).unwrap()
+        else {
+            panic!("no chaos")
+        };
+        assert_eq!((options.seed, options.proxies, options.threads), (9, vec![Kind::Cashew], 2));
+        assert_eq!(options.only.as_deref(), Some("kill"));
         assert_eq!(parse(&words("show f")).unwrap(), Action::Show("f".to_owned()));
         assert_eq!(parse(&words("")).unwrap(), Action::Help);
     }
@@ -180,6 +254,8 @@ mod tests {
             ("compare --seconds NaN", "--seconds"),
             ("compare --proxies envoy", "envoy"),
             ("compare --fast 1", "--fast"),
+            ("chaos --proxies haproxy", "does not shard"),
+            ("chaos --rounds 3", "--rounds"),
             ("show", "which file"),
             ("race", "race"),
         ];
