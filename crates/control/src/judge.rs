@@ -62,8 +62,9 @@ impl Plane {
         }
         if verdict.recovered {
             line!(self.log, Warning, "pool '{owner}': server '{name}' answers again");
-            self.publish();
+            // In this order: a server that is in again and still counts as down would fail its keys.
             self.tell_workers(pool, server, None);
+            self.publish();
         }
     }
 

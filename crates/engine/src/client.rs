@@ -30,6 +30,8 @@ pub struct Client {
     pub dirty: bool,
     /// Whether it has said the pool's password, where there is one.
     pub authenticated: bool,
+    /// Whether it asked for RESP3.
+    pub resp3: bool,
     /// Bytes of a refused request that are still to come and are dropped.
     pub swallow: u64,
     /// So many bytes may be held for it; one reply more and it is closed.
@@ -99,6 +101,7 @@ impl Client {
             paused: false,
             dirty: false,
             authenticated,
+            resp3: false,
             swallow: 0,
             output_max: usize::MAX,
             overflowed: false,

@@ -407,6 +407,7 @@ impl Core {
     pub(crate) fn new_merge(&mut self, pool: u32, request: u32, how: crate::merge::How) -> u32 {
         let mut merge = self.spare_merges.pop().unwrap_or_default();
         merge.reset(pool, request, self.now.mono_us, how);
+        merge.resp3 = self.replies.clients[self.replies.requests[request].client].resp3;
         self.merges.insert(merge)
     }
 

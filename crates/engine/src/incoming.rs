@@ -41,6 +41,11 @@ impl Core {
         while used < bytes.len() {
             let found = match &mut self.conns[s].scan {
                 Scan::Resp(scan) => match scan.scan(&bytes[used..], &limits) {
+                    resp::reply::ReplyParse::Complete { len, kind: resp::reply::ReplyKind::Push } => {
+                        // News that nobody here subscribed to; it answers no request.
+                        used += len;
+                        continue;
+                    }
                     resp::reply::ReplyParse::Complete { len, .. } => Some(Some(len)),
                     resp::reply::ReplyParse::Partial => Some(None),
                     resp::reply::ReplyParse::Invalid(_) => None,
@@ -146,7 +151,11 @@ impl Core {
         let said = String::from_utf8_lossy(&reply[1..]);
         let plain = |c: char| if c.is_control() { ' ' } else { c };
         let said: String = said.trim_end().chars().map(plain).take(crate::limits::QUOTED_BYTES).collect();
-        let command = if step == Step::Auth { "AUTH" } else { "SELECT" };
+        let command = match step {
+            Step::Auth => "AUTH",
+            Step::Hello => "HELLO 3",
+            Step::Select => "SELECT",
+        };
         let name = &self.topology.pools[pool as usize].servers[server as usize].name;
         let text = format!("server '{name}' refused the proxy's {command}: {said}");
         self.count_server(s, ServerMetric::HandshakeErrors).add(1);

@@ -16,6 +16,8 @@ pub struct Merge {
     pub at_us: u64,
     /// How the reply is made.
     pub how: How,
+    /// Whether its client speaks RESP3.
+    pub resp3: bool,
     /// Parts without a reply yet.
     pub outstanding: u32,
     /// The parts, in order of their servers.
@@ -183,7 +185,7 @@ impl Merge {
         for part in &self.order {
             match elements.get_mut(*part as usize)? {
                 Some(rest) => out.extend_from_slice(rest.next()?),
-                None => encode::null(false, out),
+                None => encode::null(self.resp3, out),
             }
         }
         elements.iter_mut().flatten().all(|rest| rest.next().is_none()).then_some(())
@@ -194,7 +196,12 @@ impl Merge {
         for part in &self.parts {
             count += resp::elements(&part.reply)?.0;
         }
-        encode::array_header(count, out);
+        // In RESP3 maps and sets stay what they are.
+        match self.parts.first()?.reply.first()? {
+            b'%' => encode::map_header(count / 2, true, out),
+            b'~' => encode::set_header(count, true, out),
+            _ => encode::array_header(count, out),
+        }
         for part in &self.parts {
             resp::elements(&part.reply)?.1.for_each(|element| out.extend_from_slice(element));
         }

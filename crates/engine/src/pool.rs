@@ -22,7 +22,7 @@ pub struct PoolState {
 /// A worker's side of a server.
 #[derive(Debug)]
 pub struct ServerState {
-    /// The shared connections by place; `NONE` where there is none now.
+    /// The shared connections by place, those of RESP2 first, then those of RESP3; `NONE` where there is none now.
     pub(crate) conns: Vec<u32>,
     /// Connections that timed out and still owe replies, the oldest first.
     pub(crate) retired: VecDeque<u32>,
@@ -40,7 +40,7 @@ impl PoolState {
     /// No connection yet.
     pub fn new(view: &PoolView) -> PoolState {
         let server = || ServerState {
-            conns: vec![NONE; view.server_connections],
+            conns: vec![NONE; view.server_connections * 2],
             retired: VecDeque::new(),
             failing: false,
             refused: 0,
@@ -62,25 +62,30 @@ impl Core {
         view.placement.server(key, || 0)
     }
 
-    /// The connection to `server` that carries requests of `lane`; a new one where there is none.
-    ///
-    /// All requests of one client use the same lane, so that they reach a server in order.
-    pub(crate) fn conn_for(&mut self, pool: u32, server: u32, lane: u32) -> u32 {
-        let state = &mut self.pools[pool as usize].servers[server as usize];
-        let slot = lane % state.conns.len() as u32;
-        let conn = state.conns[slot as usize];
+    /// The place of the connections that carry a client's requests: always the same, so that they reach a server in
+    /// order, and one of the client's own protocol, so that replies need no conversion.
+    #[inline]
+    pub(crate) fn slot(&self, c: u32) -> u32 {
+        let client = &self.replies.clients[c];
+        let lanes = self.topology.pools[client.pool as usize].server_connections as u32;
+        c % lanes + if client.resp3 { lanes } else { 0 }
+    }
+
+    /// The connection to `server` in a place; a new one where there is none.
+    pub(crate) fn conn_for(&mut self, pool: u32, server: u32, slot: u32) -> u32 {
+        let conn = self.pools[pool as usize].servers[server as usize].conns[slot as usize];
         if conn != NONE { conn } else { self.open_conn(pool, server, slot) }
     }
 
     /// The same, unless the server is known to be down or has too much waiting already.
-    pub(crate) fn usable_conn(&mut self, pool: u32, server: u32, lane: u32) -> Result<u32, Cause> {
+    pub(crate) fn usable_conn(&mut self, pool: u32, server: u32, slot: u32) -> Result<u32, Cause> {
         if self.topology.pools[pool as usize].servers[server as usize].drained {
             return Err(Cause::Drained);
         }
         if let Some(cause) = self.pools[pool as usize].servers[server as usize].down {
             return Err(cause);
         }
-        let conn = self.conn_for(pool, server, lane);
+        let conn = self.conn_for(pool, server, slot);
         let (waiting, queued) = (self.conns[conn].stream.waiting().len(), self.conns[conn].queue.len());
         if waiting >= SERVER_QUEUE_BYTES || queued >= SERVER_QUEUE_REQUESTS {
             return Err(Cause::QueueFull);
@@ -96,6 +101,12 @@ impl Core {
         if down.is_none() {
             // A probe was answered: there is no need to wait any longer.
             (state.refused, state.connect_from_us) = (0, 0);
+            for slot in 0..state.conns.len() {
+                let s = self.pools[pool as usize].servers[server as usize].conns[slot];
+                if s != NONE && self.conns[s].phase == Phase::Waiting {
+                    self.connect(s);
+                }
+            }
         }
     }
 
@@ -142,11 +153,21 @@ impl Core {
         state.connect_from_us = self.now.mono_us.saturating_add(wait + later);
     }
 
-    /// AUTH comes before SELECT, and both before any request.
+    /// AUTH (in RESP3 within HELLO) comes before SELECT, and both before any request.
     fn queue_handshake(&mut self, s: u32) {
         let view = &self.topology.pools[self.conns[s].pool as usize];
         let db = view.redis_db;
-        if let Some(password) = view.redis_auth.clone() {
+        let resp3 = self.conns[s].slot.is_some_and(|slot| slot as usize >= view.server_connections);
+        let password = view.redis_auth.clone();
+        if resp3 {
+            self.append(s, |out| match &password {
+                Some(password) => {
+                    encode::request([b"HELLO".as_slice(), b"3", b"AUTH", b"default", password], out)
+                }
+                None => encode::request([b"HELLO".as_slice(), b"3"], out),
+            });
+            self.queued(s, Target::Handshake(Step::Hello));
+        } else if let Some(password) = password {
             self.append(s, |out| encode::request([b"AUTH".as_slice(), &password], out));
             self.queued(s, Target::Handshake(Step::Auth));
         }

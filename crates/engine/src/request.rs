@@ -65,6 +65,8 @@ pub enum Target {
 pub enum Step {
     /// AUTH
     Auth,
+    /// HELLO 3, with AUTH in it where there is a password
+    Hello,
     /// SELECT
     Select,
 }

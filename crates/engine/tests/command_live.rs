@@ -35,7 +35,7 @@ fn ours<A: AsRef<[u8]>>(argv: &[A]) -> Vec<u8> {
     match command::find(view) {
         Err(error) => error.write(view, &mut out),
         Ok(found) => match found.route {
-            Route::Local(command::Local::Command(reply)) => info::write(reply, view, &mut out),
+            Route::Local(command::Local::Command(reply)) => info::write(reply, view, false, &mut out),
             Route::Local(command::Local::Help) => info::help(found, &mut out),
             _ => {
                 if let Err(error) = command::keys(found, view, &mut Vec::new()) {

@@ -1,30 +1,32 @@
-//! COMMAND's answers, in RESP2 and in the shapes of redis 7, about the commands the proxy serves. What is not
+//! COMMAND's answers, in the client's protocol and in the shapes of redis 7, about the commands the proxy serves. What is not
 //! served is not listed, so that clients that ask first do not try it.
 
 use wire::args::{ArgView, Args};
-use wire::resp::encode::{array_header as array, bulk, error, integer as int, null, simple};
+use wire::resp::encode::{
+    array_header as array, bulk, error, integer as int, map_header as map, null, set_header as set, simple,
+};
 
 use super::flags::{Acl, Flags, KeyFlags};
 use super::keys::{Begin, Find, KeySpec};
 use super::{Command, CommandReply, Route, by_name, glob, listing, lookup};
 
 /// Appends the whole reply to a COMMAND request that [`find`](super::find) took; `args` is all of it. A reply has
-/// at most a few megabytes: a request may not name more commands than there are.
-pub fn write(reply: CommandReply, args: ArgView<'_>, out: &mut Vec<u8>) {
+/// at most a few megabytes: a request may not name more commands than there are. `resp3`: the client speaks it.
+pub fn write(reply: CommandReply, args: ArgView<'_>, resp3: bool, out: &mut Vec<u8>) {
     match reply {
-        CommandReply::All => all(out),
+        CommandReply::All => all(resp3, out),
         CommandReply::Count => int(served().count() as i64, out),
         CommandReply::List => list(args, out),
         CommandReply::Info | CommandReply::Docs if args.len() > 2 + Command::table().len() => {
             error(b"ERR more names than there are commands", out);
         }
-        CommandReply::Info if args.len() == 2 => all(out),
+        CommandReply::Info if args.len() == 2 => all(resp3, out),
         CommandReply::Info => {
             array(args.len().saturating_sub(2), out);
             for name in args.iter().skip(2) {
                 match by_name(name).filter(|command| command.served()) {
-                    Some(command) => info(command, out),
-                    None => null(false, out),
+                    Some(command) => info(command, resp3, out),
+                    None => null(resp3, out),
                 }
             }
         }
@@ -33,11 +35,11 @@ pub fn write(reply: CommandReply, args: ArgView<'_>, out: &mut Vec<u8>) {
                 2 => served().collect(),
                 _ => args.iter().skip(2).filter_map(by_name).filter(|command| command.served()).collect(),
             };
-            array(named.len() * 2, out);
-            named.into_iter().for_each(|command| docs(command, out));
+            map(named.len(), resp3, out);
+            named.into_iter().for_each(|command| docs(command, resp3, out));
         }
-        CommandReply::GetKeys => get_keys(args, false, out),
-        CommandReply::GetKeysAndFlags => get_keys(args, true, out),
+        CommandReply::GetKeys => get_keys(args, false, resp3, out),
+        CommandReply::GetKeysAndFlags => get_keys(args, true, resp3, out),
     }
 }
 
@@ -61,49 +63,52 @@ fn served() -> impl Iterator<Item = &'static Command> {
     Command::top_level().filter(|command| command.served())
 }
 
-fn all(out: &mut Vec<u8>) {
+fn all(resp3: bool, out: &mut Vec<u8>) {
     array(served().count(), out);
-    served().for_each(|command| info(command, out));
+    served().for_each(|command| info(command, resp3, out));
 }
 
 /// COMMAND INFO's ten elements.
-fn info(command: &Command, out: &mut Vec<u8>) {
+fn info(command: &Command, resp3: bool, out: &mut Vec<u8>) {
     array(10, out);
     bulk(command.full_name().as_bytes(), out);
     int(command.arity.into(), out);
-    words(command.flags.words(), "", out);
+    words(command.flags.words(), "", resp3, out);
     [command.first, command.last, command.step].iter().for_each(|number| int((*number).into(), out));
-    words(command.acl.words(), "@", out);
-    array(command.tips.len(), out);
+    words(command.acl.words(), "@", resp3, out);
+    set(command.tips.len(), resp3, out);
     command.tips.iter().for_each(|tip| bulk(tip.as_bytes(), out));
-    array(command.specs.len(), out);
-    command.specs.iter().for_each(|spec| key_spec(spec, out));
+    set(command.specs.len(), resp3, out);
+    command.specs.iter().for_each(|spec| key_spec(spec, resp3, out));
     let parts = || command.subcommands().iter().filter(|part| part.served());
-    array(parts().count(), out);
-    parts().for_each(|part| info(part, out));
+    match parts().count() {
+        0 => set(0, resp3, out),
+        count => array(count, out),
+    }
+    parts().for_each(|part| info(part, resp3, out));
 }
 
-fn words(words: impl Iterator<Item = &'static str>, prefix: &str, out: &mut Vec<u8>) {
+fn words(words: impl Iterator<Item = &'static str>, prefix: &str, resp3: bool, out: &mut Vec<u8>) {
     let words: Vec<&str> = words.collect();
-    array(words.len(), out);
+    set(words.len(), resp3, out);
     words.iter().for_each(|word| simple([prefix, word].concat().as_bytes(), out));
 }
 
-/// A key specification; maps are arrays in RESP2.
-fn key_spec(spec: &KeySpec, out: &mut Vec<u8>) {
-    array(6, out);
+/// A key specification.
+fn key_spec(spec: &KeySpec, resp3: bool, out: &mut Vec<u8>) {
+    map(3, resp3, out);
     bulk(b"flags", out);
-    words(spec.flags.words(), "", out);
+    words(spec.flags.words(), "", resp3, out);
     bulk(b"begin_search", out);
     match spec.begin {
-        Begin::Index(index) => typed("index", &[("index", index.into())], out),
+        Begin::Index(index) => typed("index", &[("index", index.into())], resp3, out),
         Begin::Keyword(word, from) => {
-            head("keyword", 2, out);
+            head("keyword", 2, resp3, out);
             bulk(b"keyword", out);
             bulk(word.as_bytes(), out);
             field("startfrom", from.into(), out);
         }
-        Begin::Unknown => typed("unknown", &[], out),
+        Begin::Unknown => typed("unknown", &[], resp3, out),
     }
     bulk(b"find_keys", out);
     match spec.find {
@@ -111,28 +116,29 @@ fn key_spec(spec: &KeySpec, out: &mut Vec<u8>) {
             typed(
                 "range",
                 &[("lastkey", last.into()), ("keystep", step.into()), ("limit", limit.into())],
+                resp3,
                 out,
             );
         }
         Find::Keynum { number, first, step } => {
             let fields = [("keynumidx", number.into()), ("firstkey", first.into()), ("keystep", step.into())];
-            typed("keynum", &fields, out);
+            typed("keynum", &fields, resp3, out);
         }
-        Find::Unknown => typed("unknown", &[], out),
+        Find::Unknown => typed("unknown", &[], resp3, out),
     }
 }
 
-fn typed(kind: &str, fields: &[(&str, i64)], out: &mut Vec<u8>) {
-    head(kind, fields.len(), out);
+fn typed(kind: &str, fields: &[(&str, i64)], resp3: bool, out: &mut Vec<u8>) {
+    head(kind, fields.len(), resp3, out);
     fields.iter().for_each(|(name, value)| field(name, *value, out));
 }
 
-fn head(kind: &str, fields: usize, out: &mut Vec<u8>) {
-    array(4, out);
+fn head(kind: &str, fields: usize, resp3: bool, out: &mut Vec<u8>) {
+    map(2, resp3, out);
     bulk(b"type", out);
     bulk(kind.as_bytes(), out);
     bulk(b"spec", out);
-    array(fields * 2, out);
+    map(fields, resp3, out);
 }
 
 fn field(name: &str, value: i64, out: &mut Vec<u8>) {
@@ -141,7 +147,7 @@ fn field(name: &str, value: i64, out: &mut Vec<u8>) {
 }
 
 /// COMMAND DOCS: name and map.
-fn docs(command: &Command, out: &mut Vec<u8>) {
+fn docs(command: &Command, resp3: bool, out: &mut Vec<u8>) {
     let about = &command.about;
     let mut fields = vec![("summary", summary(command)), ("since", about.since), ("group", about.group)];
     fields.extend([("module", about.module), ("deprecated_since", about.deprecated_since)]);
@@ -151,7 +157,7 @@ fn docs(command: &Command, out: &mut Vec<u8>) {
     let parts: Vec<&Command> = command.subcommands().iter().filter(|part| part.served()).collect();
 
     bulk(command.full_name().as_bytes(), out);
-    array(2 * (fields.len() + 1 + usize::from(deprecated) + usize::from(!parts.is_empty())), out);
+    map(fields.len() + 1 + usize::from(deprecated) + usize::from(!parts.is_empty()), resp3, out);
     for (name, value) in fields {
         bulk(name.as_bytes(), out);
         bulk(value.as_bytes(), out);
@@ -159,12 +165,12 @@ fn docs(command: &Command, out: &mut Vec<u8>) {
     field("arity", command.arity.into(), out);
     if deprecated {
         bulk(b"doc_flags", out);
-        words(std::iter::once("deprecated"), "", out);
+        words(std::iter::once("deprecated"), "", resp3, out);
     }
     if !parts.is_empty() {
         bulk(b"subcommands", out);
-        array(parts.len() * 2, out);
-        parts.into_iter().for_each(|part| docs(part, out));
+        map(parts.len(), resp3, out);
+        parts.into_iter().for_each(|part| docs(part, resp3, out));
     }
 }
 
@@ -212,7 +218,7 @@ fn list(args: ArgView<'_>, out: &mut Vec<u8>) {
 }
 
 /// COMMAND GETKEYS and GETKEYSANDFLAGS, of any command of the table, served or not.
-fn get_keys(args: ArgView<'_>, with_flags: bool, out: &mut Vec<u8>) {
+fn get_keys(args: ArgView<'_>, with_flags: bool, resp3: bool, out: &mut Vec<u8>) {
     let mut inner = Args::default();
     (2..args.len())
         .filter_map(|index| args.span(index))
@@ -240,7 +246,7 @@ fn get_keys(args: ArgView<'_>, with_flags: bool, out: &mut Vec<u8>) {
         }
         bulk(inner.get(index), out);
         if with_flags {
-            words(flags.without(KeyFlags::INCOMPLETE).words(), "", out);
+            words(flags.without(KeyFlags::INCOMPLETE).words(), "", resp3, out);
         }
     }
 }

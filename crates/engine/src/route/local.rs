@@ -14,6 +14,7 @@ const REDIS_VERSION: &str = "7.0.15";
 
 impl Core {
     pub(crate) fn route_local(&mut self, c: u32, command: &'static Command, local: Local, args: ArgView<'_>) {
+        let resp3 = self.replies.clients[c].resp3;
         match local {
             Local::Ping => self.ping(c, args),
             Local::Echo => self.answer_now(c, |out| encode::bulk(args.get(1), out)),
@@ -35,17 +36,17 @@ impl Core {
             }
             Local::Info => {
                 let text = self.info(c, args);
-                self.answer_now(c, |out| encode::bulk(text.as_bytes(), out));
+                self.answer_now(c, |out| write_text(text.as_bytes(), resp3, out));
             }
             Local::Lolwut => {
                 let text = format!("A cashew hangs below its apple.\nCashew {}\n", self.process.version);
-                self.answer_now(c, |out| encode::bulk(text.as_bytes(), out));
+                self.answer_now(c, |out| write_text(text.as_bytes(), resp3, out));
             }
             Local::ClientSetname => self.client_setname(c, args.get(2)),
             Local::ClientGetname => {
                 let name = self.about(c).map(|about| about.name.clone()).unwrap_or_default();
                 self.answer_now(c, |out| match name.is_empty() {
-                    true => encode::null(false, out),
+                    true => encode::null(resp3, out),
                     false => encode::bulk(&name, out),
                 });
             }
@@ -55,10 +56,10 @@ impl Core {
             }
             Local::ClientInfo => {
                 let text = self.client_line(c);
-                self.answer_now(c, |out| encode::bulk(&text, out));
+                self.answer_now(c, |out| write_text(&text, resp3, out));
             }
             Local::ClientSetinfo => self.client_setinfo(c, args),
-            Local::Command(reply) => self.answer_now(c, |out| info::write(reply, args, out)),
+            Local::Command(reply) => self.answer_now(c, |out| info::write(reply, args, resp3, out)),
             Local::Help => self.answer_now(c, |out| info::help(command, out)),
         }
     }
@@ -112,23 +113,18 @@ impl Core {
     }
 
     fn hello(&mut self, c: u32, args: ArgView<'_>) {
-        let protocol = if args.len() > 1 { args.get(1) } else { b"2" };
-        match protocol {
-            b"2" => {}
-            b"3" => {
-                // The answer of a redis before 6 sends client libraries back to RESP2.
-                let text = "NOPROTO cashew does not support RESP3 yet: use protocol 2";
-                return self.answer_now(c, |out| encode::error(text.as_bytes(), out));
-            }
-            text if text.iter().all(u8::is_ascii_digit) => {
-                let text = "NOPROTO unsupported protocol version";
-                return self.answer_now(c, |out| encode::error(text.as_bytes(), out));
+        let resp3 = match args.get(1) {
+            b"" if args.len() == 1 => self.replies.clients[c].resp3,
+            b"2" => false,
+            b"3" => true,
+            text if !text.is_empty() && text.iter().all(u8::is_ascii_digit) => {
+                return self.answer_now(c, |out| encode::error(b"NOPROTO unsupported protocol version", out));
             }
             _ => {
-                let text = "ERR Protocol version is not an integer or out of range";
-                return self.answer_now(c, |out| encode::error(text.as_bytes(), out));
+                let text = b"ERR Protocol version is not an integer or out of range";
+                return self.answer_now(c, |out| encode::error(text, out));
             }
-        }
+        };
         match self.hello_options(c, args) {
             Err(text) => self.answer_now(c, |out| encode::error(text.as_bytes(), out)),
             Ok(()) if !self.replies.clients[c].authenticated => self.answer_now(c, |out| {
@@ -140,8 +136,10 @@ impl Core {
                 );
             }),
             Ok(()) => {
-                let number = self.replies.clients[c].number;
-                self.answer_now(c, |out| write_hello(out, number));
+                let client = &mut self.replies.clients[c];
+                client.resp3 = resp3;
+                let number = client.number;
+                self.answer_now(c, |out| write_hello(out, number, resp3));
             }
         }
     }
@@ -176,6 +174,7 @@ impl Core {
         let open = self.view(c).redis_auth.is_none();
         let client = &mut self.replies.clients[c];
         client.authenticated = open;
+        client.resp3 = false;
         client.about = None;
         self.answer_now(c, |out| encode::simple(b"RESET", out));
     }
@@ -231,7 +230,12 @@ impl Core {
         let mut line = format!("id={} addr={address} name=", client.number).into_bytes();
         line.extend_from_slice(&about.name);
         line.extend_from_slice(
-            format!(" db={} resp=2 user=default lib-name=", self.view(c).redis_db).as_bytes(),
+            format!(
+                " db={} resp={} user=default lib-name=",
+                self.view(c).redis_db,
+                if client.resp3 { 3 } else { 2 }
+            )
+            .as_bytes(),
         );
         line.extend_from_slice(&about.library);
         line.extend_from_slice(b" lib-ver=");
@@ -298,14 +302,26 @@ impl Core {
     }
 }
 
-fn write_hello(out: &mut Vec<u8>, number: u64) {
-    encode::array_header(14, out);
+/// Text for people: RESP3 has a type of its own for it.
+fn write_text(text: &[u8], resp3: bool, out: &mut Vec<u8>) {
+    if !resp3 {
+        return encode::bulk(text, out);
+    }
+    out.push(b'=');
+    encode::decimal(text.len() as u64 + 4, out);
+    out.extend_from_slice(b"\r\ntxt:");
+    out.extend_from_slice(text);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_hello(out: &mut Vec<u8>, number: u64, resp3: bool) {
+    encode::map_header(7, resp3, out);
     for (name, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
         encode::bulk(name.as_bytes(), out);
         encode::bulk(value.as_bytes(), out);
     }
     encode::bulk(b"proto", out);
-    encode::integer(2, out);
+    encode::integer(if resp3 { 3 } else { 2 }, out);
     encode::bulk(b"id", out);
     encode::integer(number as i64, out);
     for (name, value) in [("mode", "standalone"), ("role", "master")] {

@@ -193,7 +193,7 @@ impl Core {
             self.fail(protocol, target, Cause::Refused.text());
             return None;
         };
-        let conn = match self.usable_conn(pool, server, c) {
+        let conn = match self.usable_conn(pool, server, self.slot(c)) {
             Ok(conn) => conn,
             Err(cause) => {
                 self.fail_unasked(pool, target, cause);

@@ -88,6 +88,7 @@ impl Core {
     fn send_parts(&mut self, c: u32, args: ArgView<'_>, units: &Units, how: How, read: bool) {
         let pool = self.replies.clients[c].pool;
         let redis = self.protocol(c) == Protocol::Redis;
+        let slot = self.slot(c);
         let request = self.replies.ask(c, args.bytes().len());
         let merge = self.new_merge(pool, request, how);
         let servers = std::mem::take(&mut self.scratch.servers);
@@ -106,7 +107,7 @@ impl Core {
             let part = self.merges[merge].parts.len() as u32;
             self.merges[merge].parts.push(Part { server: server as u32, reply: Vec::new() });
             *count = part;
-            let conn = match self.usable_conn(pool, server as u32, c) {
+            let conn = match self.usable_conn(pool, server as u32, slot) {
                 Ok(conn) => conn,
                 Err(cause) => {
                     failed.push((part, cause));
@@ -134,7 +135,7 @@ impl Core {
                 state.keys.push(args.get(from));
             }
             if failed.is_empty() || !has_failed(part) {
-                let conn = self.conn_for(pool, *server, c);
+                let conn = self.conn_for(pool, *server, slot);
                 self.append(conn, |out| {
                     if redis {
                         (from..from + units.step).for_each(|index| encode::bulk(args.get(index), out));
@@ -150,7 +151,7 @@ impl Core {
             if has_failed(*part) {
                 continue;
             }
-            let conn = self.conn_for(pool, server as u32, c);
+            let conn = self.conn_for(pool, server as u32, slot);
             self.append(conn, |out| {
                 if redis {
                     (args.len() - units.trailing..args.len()).for_each(|i| encode::bulk(args.get(i), out));

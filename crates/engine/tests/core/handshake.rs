@@ -65,3 +65,17 @@ fn requests_fail_with_a_connection_that_breaks_before_it_was_greeted() {
     rig.lose(0, Cause::Closed);
     assert_eq!(rig.read(client), "+OK\r\n-ERR unknown\r\n");
 }
+
+#[test]
+fn clients_of_each_protocol_have_connections_of_their_own() {
+    let mut rig = guarded();
+    let (old, new) = (rig.client(), rig.client());
+    rig.send(old, requests(&["AUTH sesame", "GET a"]));
+    assert_eq!(rig.sent(0), GREETING);
+    rig.send(new, request("HELLO 3 AUTH default sesame"));
+    assert!(rig.read(new).starts_with("%7\r\n"));
+    rig.send(new, request("GET a"));
+    let greeting = requests(&["HELLO 3 AUTH default sesame", "SELECT 3"]);
+    assert_eq!(rig.sent(0).as_bytes(), greeting, "it goes over a connection of its own, which speaks RESP3");
+    assert_eq!(rig.open_conns(0), 2);
+}

@@ -200,12 +200,15 @@ fn locals_never_touch_a_server() {
         ("CLIENT GETNAME", "$-1\r\n"),
         ("ECHO x", "$1\r\nx\r\n"),
         ("PING", "+PONG\r\n"),
-        ("HELLO 3", "-NOPROTO cashew does not support RESP3 yet: use protocol 2\r\n"),
         ("HELLO 4", "-NOPROTO unsupported protocol version\r\n"),
     ] {
         rig.send(client, request(asked));
         assert_eq!(rig.read(client), expected, "{asked}");
     }
+    rig.send(client, request("HELLO 3"));
+    assert!(rig.read(client).starts_with("%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n"));
+    rig.send(client, request("CLIENT GETNAME"));
+    assert_eq!(rig.read(client), "_\r\n");
     rig.send(client, request("HELLO 2 SETNAME you"));
     assert!(rig.read(client).starts_with("*14\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n"));
     rig.send(client, request("SELECT 1"));

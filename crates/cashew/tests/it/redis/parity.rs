@@ -21,8 +21,21 @@ const SHA: &[u8] = b"620cd258c2c9c88c9d10db67812ccf663d96bdc6";
 
 #[test]
 fn a_pool_answers_as_one_server_does() {
+    compare_everything("2");
+}
+
+#[test]
+fn a_pool_answers_as_one_server_does_in_resp3() {
+    compare_everything("3");
+}
+
+fn compare_everything(protocol: &str) {
     let farm = Farm::redis(2, &[]);
     let mut both = Both { pool: farm.client(), direct: farm.direct.client(), differences: Vec::new() };
+    for client in [&mut both.pool, &mut both.direct] {
+        let hello = client.ask(&["HELLO", protocol]);
+        assert!(!hello.starts_with(b"-"), "{}", hello.escape_ascii());
+    }
     let steps = script::parse(include_str!("commands.txt"));
 
     let mut succeeded = BTreeMap::new();

@@ -112,10 +112,10 @@ impl Compare {
     }
 }
 
-/// The elements of an array and what comes before them.
+/// The elements of an array, set or map and what comes before them.
 fn elements(reply: &[u8]) -> Option<(&[u8], Vec<&[u8]>)> {
     let head = reply.windows(2).position(|pair| pair == b"\r\n")? + 2;
-    if reply.first() != Some(&b'*') {
+    if !matches!(reply.first(), Some(b'*' | b'~' | b'%')) {
         return None;
     }
     let (head, mut rest) = reply.split_at(head);
