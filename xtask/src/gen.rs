@@ -14,7 +14,7 @@ mod table;
 #[path = "../../crates/engine/src/command/hash.rs"]
 mod hash;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
         bail!("out of date: {}; run `cargo xtask gen` and commit the result", names.join(", "));
     }
     for (path, text) in stale {
-        std::fs::write(root().join(&path), text).with_context(|| path.display().to_string())?;
+        std::fs::write(crate::root().join(&path), text).with_context(|| path.display().to_string())?;
         println!("wrote {}", path.display());
     }
     Ok(())
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
 
 /// The generated files, by path from the root, that are not what they should be.
 fn stale() -> anyhow::Result<Vec<(PathBuf, String)>> {
-    let data = root().join("crates/engine/data");
+    let data = crate::root().join("crates/engine/data");
     let rows = rows::read(&data.join("redis-commands.csv"), &data.join("redis-routes.csv"))?;
     let files = [
         ("crates/engine/src/command/redis.rs", table::rust(&rows)?),
@@ -47,16 +47,12 @@ fn stale() -> anyhow::Result<Vec<(PathBuf, String)>> {
         ("docs/config.md", config::markdown()),
     ];
     let differs =
-        |path: &str, text: &str| std::fs::read_to_string(root().join(path)).ok().as_deref() != Some(text);
+        |path: &str, text: &str| std::fs::read_to_string(crate::root().join(path)).ok().as_deref() != Some(text);
     Ok(files
         .into_iter()
         .filter(|(path, text)| differs(path, text))
         .map(|(path, text)| (path.into(), text))
         .collect())
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the workspace")
 }
 
 #[cfg(test)]

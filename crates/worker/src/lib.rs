@@ -9,11 +9,13 @@
 //! ```
 //! A tick: wait; read every ready connection once; let time pass; write every connection that has output once.
 
+mod clients;
 mod gate;
 mod handle;
 mod linger;
 mod link;
 mod listen;
+mod servers;
 mod sockets;
 mod tick;
 mod transport;

@@ -1,33 +1,25 @@
 //! The loop: wait, read, act, write.
 
+use crate::clients::ClientSocket;
 use crate::gate::Gate;
 use crate::handle::{Handle, Message, Notice, Notify};
 use crate::linger::Lingering;
-use crate::link::Link;
-use crate::listen::{Accepted, Acceptor, Listener, spare};
-use crate::sockets::{Kind, MAILBOX, Table, parse, plain_token, token};
-use crate::transport::Transport;
-use config::Address;
+use crate::listen::{Acceptor, Listener, spare};
+use crate::servers::ConnSocket;
+use crate::sockets::{Kind, MAILBOX, Table, parse, plain_token};
 use engine::client::Client;
 use engine::error::Cause;
-use engine::id::{ClientId, ConnId};
 use engine::server_conn::ServerConn;
 use engine::topology::Topology;
-use engine::{Closing, Core, Input, Now, Output, Process};
-use reactor::net::{self, Peer, Progress, SockAddr};
+use engine::{Core, Input, Now, Output, Process};
 use reactor::{Event, Events, Interest, Reactor};
-use stats::{PoolMetric, Shard, Text, WorkerMetric};
-use std::collections::VecDeque;
+use stats::{Shard, WorkerMetric};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// So many ready connections are served per tick; the others come first in the next.
 const EVENTS_PER_TICK: usize = 1024;
-
-/// Out of descriptors, a listener is left alone for so long.
-const LISTENER_REST: Duration = Duration::from_millis(100);
 
 /// What a worker is made from.
 pub struct Setup {
@@ -57,36 +49,23 @@ pub struct Setup {
 
 /// One data-plane thread's state.
 pub struct Worker {
-    reactor: Reactor,
-    core: Core,
-    topology: Arc<Topology>,
-    shard: Arc<Shard>,
-    process: Arc<Process>,
-    clients: Table<Client, ClientSocket>,
-    conns: Table<ServerConn, ConnSocket>,
-    acceptor: Acceptor,
-    lingering: Lingering,
+    pub(crate) reactor: Reactor,
+    pub(crate) core: Core,
+    pub(crate) topology: Arc<Topology>,
+    pub(crate) shard: Arc<Shard>,
+    pub(crate) process: Arc<Process>,
+    pub(crate) clients: Table<Client, ClientSocket>,
+    pub(crate) conns: Table<ServerConn, ConnSocket>,
+    pub(crate) acceptor: Acceptor,
+    pub(crate) lingering: Lingering,
     /// Listeners that are not watched for a moment, and until when.
-    resting: Vec<(Instant, usize)>,
-    handle: Handle,
-    notify: Notify,
-    buffer: Box<[u8]>,
-    epoch: Instant,
+    pub(crate) resting: Vec<(Instant, usize)>,
+    pub(crate) handle: Handle,
+    pub(crate) notify: Notify,
+    pub(crate) buffer: Box<[u8]>,
+    pub(crate) epoch: Instant,
     /// Once stopping: when to end at the latest.
-    stop_at: Option<Instant>,
-}
-
-struct ClientSocket {
-    link: Link,
-    pool: usize,
-    /// Nothing more will come: its end was read.
-    ended: bool,
-}
-
-enum ConnSocket {
-    /// Not decided yet; these addresses are tried next.
-    Connecting(Link, VecDeque<SockAddr>),
-    Up(Link),
+    pub(crate) stop_at: Option<Instant>,
 }
 
 impl Worker {
@@ -188,231 +167,6 @@ impl Worker {
         }
     }
 
-    // ---- clients
-
-    fn accept(&mut self, index: usize) {
-        let mut accepted = Vec::new();
-        self.acceptor.accept(index, |found| accepted.push(found));
-        for found in accepted {
-            match found {
-                Accepted::Here(socket, pool, peer) => self.open_client(socket, pool, peer),
-                Accepted::Refused(socket, pool, peer, limit) => {
-                    self.lingering.add(Transport::Plain(socket), Instant::now());
-                    self.shard.pool(pool, PoolMetric::ClientRefused).add(1);
-                    let event = stats::Event::ClientRefused { pool: pool as u32, client: peer.inet(), limit };
-                    self.process.events.push(event);
-                }
-                Accepted::Exhausted(pool, error) => {
-                    self.rest_listener(index);
-                    self.shard.pool(pool, PoolMetric::ClientRefused).add(1);
-                    let error = Text::format(format_args!("{error}"));
-                    self.process.events.push(stats::Event::AcceptFailed { pool: pool as u32, error });
-                }
-            }
-        }
-    }
-
-    /// Stops watching a listener for a moment: level-triggered, it would wake the worker again at once.
-    fn rest_listener(&mut self, index: usize) {
-        if let Some(listener) = self.acceptor.listeners.get(index)
-            && self.reactor.remove(&*listener.socket).is_ok()
-        {
-            self.resting.push((Instant::now() + LISTENER_REST, index));
-        }
-    }
-
-    fn wake_listeners(&mut self) {
-        let now = Instant::now();
-        while let Some((_, index)) = self.resting.first().copied().filter(|(until, _)| *until <= now) {
-            self.resting.remove(0);
-            if let Some(listener) = self.acceptor.listeners.get(index) {
-                // Out of memory for the watch: it is tried again a little later.
-                let token = plain_token(Kind::Listener, index as u32);
-                if self.reactor.add_listener(&*listener.socket, token).is_err() {
-                    self.resting.push((now + LISTENER_REST, index));
-                    return;
-                }
-            }
-        }
-    }
-
-    fn open_client(&mut self, socket: OwnedFd, pool: usize, peer: Peer) {
-        let id = self.core.open_client(pool as u32, peer.inet());
-        let link =
-            Link::new(&self.reactor, Transport::Plain(socket), token(Kind::Client, id), Interest::READABLE);
-        match link {
-            Ok(link) => {
-                let client = ClientSocket { link, pool, ended: false };
-                if let Some(old) = self.clients.insert(id, client) {
-                    self.forget_client(old);
-                }
-            }
-            // The kernel has no memory for one more watch.
-            Err(_) => {
-                self.acceptor.gate.leave(pool, self.acceptor.here);
-                self.core.handle(Input::ClientLost(id));
-            }
-        }
-    }
-
-    fn client_ready(&mut self, id: ClientId, event: Event) {
-        let Some(client) = self.clients.get_mut(id) else { return };
-        if client.link.reads() && (event.readable || event.closed) {
-            match client.link.transport.recv(&mut self.buffer) {
-                Ok(Some(0)) => {
-                    client.ended = true;
-                    client.link.want_read(&self.reactor, false);
-                    self.core.handle(Input::ClientEnd(id));
-                }
-                Ok(Some(count)) => self.core.handle(Input::ClientData(id, &self.buffer[..count])),
-                Ok(None) => {}
-                Err(_) => return self.core.handle(Input::ClientLost(id)),
-            }
-        } else if event.closed {
-            return self.core.handle(Input::ClientLost(id));
-        }
-        if event.writable {
-            self.write_client(id);
-        }
-    }
-
-    fn write_client(&mut self, id: ClientId) {
-        let Some(client) = self.clients.get_mut(id) else { return };
-        loop {
-            let bytes = self.core.client_output(id);
-            if bytes.is_empty() {
-                return client.link.want_write(&self.reactor, false);
-            }
-            let length = bytes.len();
-            match client.link.transport.send(bytes) {
-                Ok(Some(count)) => {
-                    self.core.handle(Input::ClientWritten(id, count));
-                    if count < length {
-                        return client.link.want_write(&self.reactor, true);
-                    }
-                }
-                Ok(None) => return client.link.want_write(&self.reactor, true),
-                Err(_) => return self.core.handle(Input::ClientLost(id)),
-            }
-        }
-    }
-
-    fn close_client(&mut self, id: ClientId, closing: Closing) {
-        let Some(client) = self.clients.remove(id) else { return };
-        let ended = client.ended;
-        let transport = self.forget_client(client);
-        if closing == Closing::Linger && !ended {
-            self.lingering.add(transport, Instant::now());
-        }
-    }
-
-    fn forget_client(&mut self, client: ClientSocket) -> Transport {
-        self.acceptor.gate.leave(client.pool, self.acceptor.here);
-        client.link.release(&self.reactor)
-    }
-
-    // ---- servers
-
-    fn connect(&mut self, conn: ConnId, pool: u32, server: u32) {
-        let address = match &self.topology.pools[pool as usize].servers[server as usize].address {
-            Address::Ip(address) => SockAddr::Inet(*address),
-            Address::Unix(path) => SockAddr::Unix(path.clone()),
-            Address::Name { host, port } => {
-                let worker = self.acceptor.here;
-                return (self.notify)(Notice::Resolve { worker, conn, host: host.clone(), port: *port });
-            }
-        };
-        self.connect_to(conn, VecDeque::from([address]), Cause::HostDown);
-    }
-
-    /// Connects to the first of `addresses` that takes it; when none does, or none is left, the connection is lost.
-    fn connect_to(&mut self, conn: ConnId, mut addresses: VecDeque<SockAddr>, mut why: Cause) {
-        let (address, socket, progress) = loop {
-            let Some(address) = addresses.pop_front() else {
-                return self.core.handle(Input::ConnLost(conn, why));
-            };
-            match net::connect(&address) {
-                Ok((socket, progress)) => break (address, socket, progress),
-                Err(error) => why = cause(&error),
-            }
-        };
-        if let SockAddr::Inet(_) = address {
-            // Fails only on a socket that is gone, which the first read tells.
-            _ = net::set_nodelay(&socket);
-        }
-        let up = progress == Progress::Connected;
-        let interest = if up { Interest::READABLE } else { Interest::WRITABLE };
-        match Link::new(&self.reactor, Transport::Plain(socket), token(Kind::Conn, conn), interest) {
-            Ok(link) => {
-                let socket = if up { ConnSocket::Up(link) } else { ConnSocket::Connecting(link, addresses) };
-                if let Some(old) = self.conns.insert(conn, socket) {
-                    old.release(&self.reactor);
-                }
-                if up {
-                    self.core.handle(Input::ConnUp(conn));
-                }
-            }
-            Err(error) => self.core.handle(Input::ConnLost(conn, cause(&error))),
-        }
-    }
-
-    fn conn_ready(&mut self, id: ConnId, event: Event) {
-        match self.conns.get_mut(id) {
-            None => {}
-            Some(ConnSocket::Connecting(..)) => self.conn_decided(id),
-            Some(ConnSocket::Up(link)) => {
-                if event.readable || event.closed {
-                    match link.transport.recv(&mut self.buffer) {
-                        Ok(Some(0)) => return self.core.handle(Input::ConnLost(id, Cause::Closed)),
-                        Ok(Some(count)) => self.core.handle(Input::ConnData(id, &self.buffer[..count])),
-                        Ok(None) => {}
-                        Err(error) => return self.core.handle(Input::ConnLost(id, cause(&error))),
-                    }
-                }
-                if event.writable {
-                    self.write_conn(id);
-                }
-            }
-        }
-    }
-
-    fn conn_decided(&mut self, id: ConnId) {
-        let Some(ConnSocket::Connecting(mut link, next)) = self.conns.remove(id) else { return };
-        match net::connect_error(&link.transport) {
-            Ok(()) => {
-                link.want_read(&self.reactor, true);
-                link.want_write(&self.reactor, false);
-                self.conns.insert(id, ConnSocket::Up(link));
-                self.core.handle(Input::ConnUp(id));
-            }
-            Err(error) => {
-                link.release(&self.reactor);
-                self.connect_to(id, next, cause(&error));
-            }
-        }
-    }
-
-    fn write_conn(&mut self, id: ConnId) {
-        let Some(ConnSocket::Up(link)) = self.conns.get_mut(id) else { return };
-        loop {
-            let bytes = self.core.conn_output(id);
-            if bytes.is_empty() {
-                return link.want_write(&self.reactor, false);
-            }
-            let length = bytes.len();
-            match link.transport.send(bytes) {
-                Ok(Some(count)) => {
-                    self.core.handle(Input::ConnWritten(id, count));
-                    if count < length {
-                        return link.want_write(&self.reactor, true);
-                    }
-                }
-                Ok(None) => return link.want_write(&self.reactor, true),
-                Err(error) => return self.core.handle(Input::ConnLost(id, cause(&error))),
-            }
-        }
-    }
-
     // ---- what is to be done
 
     fn act(&mut self, output: Output) {
@@ -434,15 +188,6 @@ impl Worker {
             Output::ServerAnswered { pool, server } => {
                 (self.notify)(Notice::ServerAnswered { pool, server });
             }
-        }
-    }
-
-    fn read_client(&mut self, id: ClientId, readable: bool) {
-        let stopping = self.stop_at.is_some();
-        if let Some(client) = self.clients.get_mut(id)
-            && !client.ended
-        {
-            client.link.want_read(&self.reactor, readable && !stopping);
         }
     }
 
@@ -490,27 +235,5 @@ impl Worker {
 
     fn is_done(&self) -> bool {
         self.stop_at.is_some_and(|at| self.core.is_idle() || Instant::now() >= at)
-    }
-}
-
-impl ConnSocket {
-    fn release(self, reactor: &Reactor) {
-        let (ConnSocket::Connecting(link, _) | ConnSocket::Up(link)) = self;
-        link.release(reactor);
-    }
-}
-
-/// What a system call's error means for a request.
-fn cause(error: &io::Error) -> Cause {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
-            Cause::Refused
-        }
-        io::ErrorKind::TimedOut => Cause::TimedOut,
-        io::ErrorKind::BrokenPipe => Cause::BrokenPipe,
-        io::ErrorKind::HostUnreachable
-        | io::ErrorKind::NetworkUnreachable
-        | io::ErrorKind::AddrNotAvailable => Cause::Unreachable,
-        _ => Cause::Reset,
     }
 }
