@@ -2,7 +2,9 @@
 //! its parts fill in any order, and the last one in writes the client's reply.
 
 use config::Protocol;
+use wire::limits::Limits;
 use wire::memcache;
+use wire::resp::reply::{ReplyKind, ReplyParse};
 use wire::resp::{encode, reply as resp};
 
 /// A request that several servers answer together.
@@ -196,10 +198,10 @@ impl Merge {
         for part in &self.parts {
             count += resp::elements(&part.reply)?.0;
         }
-        // In RESP3 maps and sets stay what they are.
-        match self.parts.first()?.reply.first()? {
-            b'%' => encode::map_header(count / 2, true, out),
-            b'~' => encode::set_header(count, true, out),
+        // In RESP3 maps and sets stay what they are, whatever attributes come before them.
+        match resp::ReplyScan::default().scan(&self.parts.first()?.reply, &Limits::NONE) {
+            ReplyParse::Complete { kind: ReplyKind::Map, .. } => encode::map_header(count / 2, true, out),
+            ReplyParse::Complete { kind: ReplyKind::Set, .. } => encode::set_header(count, true, out),
             _ => encode::array_header(count, out),
         }
         for part in &self.parts {
@@ -309,14 +311,23 @@ impl Merge {
         let Some(first) = failed().next() else {
             return write_cause(protocol, crate::error::Cause::InvalidReply.text(), out);
         };
-        let line = first.reply.strip_suffix(b"\r\n").unwrap_or(&first.reply);
-        out.extend_from_slice(line);
         let effects = matches!(self.how, How::Sum | How::AllOk | How::Same | How::And);
-        if effects && self.parts.iter().any(|part| part.reply != first.reply) {
-            let note = format!(" ({} of {} servers failed)", failed().count(), self.parts.len());
-            out.extend_from_slice(note.as_bytes());
+        if !effects || self.parts.iter().all(|part| part.reply == first.reply) {
+            return out.extend_from_slice(&first.reply);
         }
-        out.extend_from_slice(b"\r\n");
+        let line = first.reply.strip_suffix(b"\r\n").unwrap_or(&first.reply);
+        match line.strip_prefix(b"!") {
+            // RESP3's bulk error has its length before it: the text gets a line of its own.
+            Some(bulk) => {
+                let start = bulk.iter().position(|byte| *byte == b'\n').map_or(bulk.len(), |at| at + 1);
+                let blank = |byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte };
+                out.push(b'-');
+                out.extend(bulk[start..].iter().map(blank));
+            }
+            None => out.extend_from_slice(line),
+        }
+        let note = format!(" ({} of {} servers failed)\r\n", failed().count(), self.parts.len());
+        out.extend_from_slice(note.as_bytes());
     }
 }
 

@@ -9,6 +9,7 @@ use engine::error::Cause;
 use engine::id::ClientId;
 use engine::{Closing, Output};
 use stats::{PoolMetric, ServerMetric, WorkerMetric};
+use std::cell::Cell;
 
 /// More than any reply of the model takes.
 const REPLY_BYTES: usize = 32 << 10;
@@ -146,6 +147,7 @@ impl World {
                 retried: self.plan.pools[client.pool].retry_reads,
                 now: self.now,
                 exact: self.plan.exact,
+                left_out: Cell::new(false),
             };
             let ask = &mut client.asks[place];
             if !client.slow {
@@ -154,6 +156,9 @@ impl World {
             ask.answered =
                 Some(judge.judge(ask, &reply).map_err(|why| format!("client {:?}: {why}", client.id))?);
             client.next += 1;
+            if judge.left_out.get() && ask.resp3 {
+                self.seen.insert("a key left out in RESP3".to_string());
+            }
             if ask.answered == Some(false) {
                 let text = String::from_utf8_lossy(&reply);
                 self.seen.insert(text.split_once(' ').map_or("", |(_, text)| text.trim_end()).to_string());

@@ -16,6 +16,10 @@ pub(crate) struct Ask {
     pub(crate) bytes: Vec<u8>,
     /// So many of its bytes are enough for the proxy to answer.
     pub(crate) enough: usize,
+    /// It is not sent before all earlier ones are answered: it changes the protocol.
+    pub(crate) alone: bool,
+    /// Its client speaks RESP3.
+    pub(crate) resp3: bool,
     /// The client reads the same whatever the servers say.
     pub(crate) any_answer: bool,
     /// What the client sends behind it though nothing is read any more.
@@ -81,6 +85,8 @@ pub(crate) struct Author<'a> {
     pub(crate) seq: u32,
     pub(crate) values: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) counters: BTreeMap<Vec<u8>, i64>,
+    /// Whether the client speaks RESP3 now.
+    pub(crate) resp3: bool,
     /// What CLIENT GETNAME answers.
     pub(crate) name: Vec<u8>,
     pub(crate) asks: Vec<Ask>,
@@ -89,8 +95,8 @@ pub(crate) struct Author<'a> {
 impl Author<'_> {
     /// Writes `count` requests; `ends` is how the client goes, if it is by a request.
     pub(crate) fn write(mut self, count: usize, ends: Option<Closing>) -> Vec<Ask> {
-        if self.pool.auth {
-            self.log_in();
+        if self.pool.protocol == Protocol::Redis {
+            self.begin_redis();
         }
         for _ in 0..count {
             self.seq += 1;
@@ -174,6 +180,8 @@ impl Author<'_> {
             seq: self.seq,
             enough: bytes.len(),
             bytes,
+            alone: false,
+            resp3: self.resp3,
             any_answer: false,
             tail: b"",
             reply,

@@ -1,8 +1,9 @@
 //! Requests of redis clients.
 
 use crate::ask::{Author, Element, Reply, Rule};
-use crate::model::{bulk_or_null, knows, size, stamp, weight};
+use crate::model::{knows, size, stamp, weight};
 use crate::setup::PASSWORD;
+use crate::shapes;
 use engine::Closing;
 use wire::resp::encode;
 
@@ -33,8 +34,16 @@ fn text(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string()
 }
 
+fn greeting(resp3: bool) -> Reply {
+    let start: &[u8] = if resp3 { b"%7\r\n$6\r\nserver\r\n" } else { b"*14\r\n$6\r\nserver\r\n" };
+    Reply::Starts(start.to_vec())
+}
+
 impl Author<'_> {
     pub(crate) fn redis(&mut self) {
+        if self.rng.chance(12) {
+            return self.change_protocol();
+        }
         match self.rng.below(22) {
             0..=2 => self.get(),
             3..=5 => self.set(),
@@ -52,15 +61,56 @@ impl Author<'_> {
         }
     }
 
+    /// The first words of a client: a version of the protocol, the password, or neither.
+    pub(crate) fn begin_redis(&mut self) {
+        if self.pool.auth {
+            self.log_in();
+        } else if self.rng.chance(400) {
+            let version = *self.rng.pick(&["3", "3", "3", "2"]);
+            self.resp3 = version == "3";
+            self.ask_here(request(&["HELLO", version]), greeting(self.resp3));
+        }
+    }
+
+    /// Another version, or all from the beginning, once nothing is outstanding: requests of both versions have no
+    /// order among them.
+    fn change_protocol(&mut self) {
+        if self.rng.chance(300) {
+            self.ask_here(request(&["RESET"]), reply(|out| encode::simple(b"RESET", out)));
+            self.last().alone = true;
+            self.resp3 = false;
+            self.name.clear();
+            return self.begin_redis();
+        }
+        self.resp3 = self.rng.chance(500);
+        let version = if self.resp3 { "3" } else { "2" };
+        self.ask_here(request(&["HELLO", version]), greeting(self.resp3));
+        self.last().alone = true;
+    }
+
+    /// A request for servers: its command word tells them which protocol they are to be asked in.
+    fn request<A: AsRef<[u8]>>(&self, args: &[A]) -> Vec<u8> {
+        let (command, rest) = args.split_first().expect("a command");
+        let word = shapes::word(command.as_ref(), self.resp3);
+        let args: Vec<&[u8]> =
+            std::iter::once(word.as_slice()).chain(rest.iter().map(AsRef::as_ref)).collect();
+        request(&args)
+    }
+
     /// Before the password only a few commands are taken.
-    pub(crate) fn log_in(&mut self) {
+    fn log_in(&mut self) {
         if self.rng.chance(500) {
             self.ask_here(request(&["GET", "x"]), error("NOAUTH Authentication required"));
             self.ask_here(request(&["AUTH", "guess"]), error("ERR invalid password"));
         }
-        if self.rng.chance(300) {
-            let hello = ["HELLO", "2", "AUTH", "default", PASSWORD, "SETNAME", "sim"];
-            self.ask_here(request(&hello), Reply::Starts(b"*14\r\n$6\r\nserver\r\n".to_vec()));
+        if self.rng.chance(500) {
+            let version = *self.rng.pick(&["2", "3"]);
+            if self.rng.chance(200) {
+                self.ask_here(request(&["HELLO", version]), Reply::Starts(b"-NOAUTH HELLO must".to_vec()));
+            }
+            self.resp3 = version == "3";
+            let hello = ["HELLO", version, "AUTH", "default", PASSWORD, "SETNAME", "sim"];
+            self.ask_here(request(&hello), greeting(self.resp3));
             self.name = b"sim".to_vec();
         } else {
             self.ask_here(request(&["AUTH", PASSWORD]), reply(|out| encode::simple(b"OK", out)));
@@ -92,15 +142,15 @@ impl Author<'_> {
         let held = self.values.get(&key).cloned();
         let rule = Rule::Values(vec![self.element(&key)]);
         let servers = self.place(&key);
-        let expected = known(rule, |out| bulk_or_null(held.as_deref(), out));
-        self.ask(request(&[b"GET".as_slice(), &key]), expected, servers, Vec::new());
+        let expected = known(rule, |out| shapes::value(&key, held.as_deref(), self.resp3, out));
+        self.ask(self.request(&[b"GET".as_slice(), &key]), expected, servers, Vec::new());
     }
 
     fn set(&mut self) {
         let key = self.key();
         let value = self.value(&key);
         let (servers, tokens) = (self.place(&key), vec![self.stored(&value)]);
-        let bytes = request(&[b"set".as_slice(), &key, &value]);
+        let bytes = self.request(&[b"set".as_slice(), &key, &value]);
         self.values.insert(key, value);
         self.ask(bytes, reply(|out| encode::simple(b"OK", out)), servers, tokens);
     }
@@ -109,21 +159,29 @@ impl Author<'_> {
     fn stamped(&mut self) {
         let (key, seq) = (self.question(0), self.seq.to_string());
         let servers = self.place(&key);
-        let (bytes, expected) = match self.rng.below(4) {
-            0 => (request(&[b"GET".as_slice(), &key]), reply(|out| encode::bulk(&stamp(&key), out))),
-            1 => {
-                let bytes = request(&[b"GETRANGE", key.as_slice(), seq.as_bytes(), b"-1"]);
-                (bytes, reply(|out| encode::bulk(format!("r:{}:{seq}", text(&key)).as_bytes(), out)))
-            }
-            2 => {
-                let bytes = request(&[b"LRANGE", key.as_slice(), seq.as_bytes(), b"-1"]);
-                let text = format!("*3\r\n${}\r\n{}\r\n$-1\r\n*2\r\n", key.len(), text(&key));
-                let text = format!("{text}${}\r\n{seq}\r\n*0\r\n", seq.len());
-                (bytes, Reply::Exact(text.into_bytes()))
-            }
-            _ => (request(&[b"LPOP".as_slice(), &key]), error(&format!("WRONGTYPE {}", text(&key)))),
+        let resp3 = self.resp3;
+        let kind = self.rng.below(7);
+        let expected = reply(|out| match kind {
+            0 => shapes::value(&key, Some(&stamp(&key)), resp3, out),
+            1 => shapes::text(&format!("r:{}:{seq}", text(&key)), resp3, out),
+            2 => shapes::range(&key, seq.as_bytes(), resp3, out),
+            3 => shapes::error(&format!("WRONGTYPE {}", text(&key)), resp3, out),
+            4 => shapes::fields(&key, resp3, out),
+            5 => shapes::members(&key, resp3, out),
+            _ => shapes::score(&key, resp3, out),
+        });
+        let (word, more): (&str, &[&str]) = match kind {
+            0 => ("GET", &[]),
+            1 => ("GETRANGE", &[&seq, "-1"]),
+            2 => ("LRANGE", &[&seq, "-1"]),
+            3 => ("LPOP", &[]),
+            4 => ("HGETALL", &[]),
+            5 => ("SMEMBERS", &[]),
+            _ => ("ZSCORE", &["member"]),
         };
-        self.ask(bytes, expected, servers, Vec::new());
+        let mut args = vec![word.as_bytes(), &key];
+        args.extend(more.iter().map(|arg| arg.as_bytes()));
+        self.ask(self.request(&args), expected, servers, Vec::new());
     }
 
     fn count(&mut self) {
@@ -134,12 +192,12 @@ impl Author<'_> {
             *value += 1;
             let value = *value;
             let expected = known(Rule::Number(1, value), |out| encode::integer(value, out));
-            return self.ask(request(&[b"INCR".as_slice(), &key]), expected, servers, Vec::new());
+            return self.ask(self.request(&[b"INCR".as_slice(), &key]), expected, servers, Vec::new());
         }
         let (key, seq) = (self.question(0), self.seq.to_string());
         let (servers, token) = (self.place(&key), format!("incr {} {seq}", text(&key)));
         let expected = reply(|out| encode::integer(i64::from(self.seq) * 10 + 1, out));
-        self.ask(request(&[b"INCRBY", key.as_slice(), seq.as_bytes()]), expected, servers, vec![token]);
+        self.ask(self.request(&[b"INCRBY", key.as_slice(), seq.as_bytes()]), expected, servers, vec![token]);
     }
 
     /// DEL, UNLINK, EXISTS and TOUCH of keys that may be anywhere.
@@ -158,7 +216,7 @@ impl Author<'_> {
             };
             let servers = self.places(&keys);
             args.extend(keys);
-            return self.ask(request(&args), reply(|out| encode::integer(sum, out)), servers, tokens);
+            return self.ask(self.request(&args), reply(|out| encode::integer(sum, out)), servers, tokens);
         }
         let keys: Vec<Vec<u8>> = (0..count).map(|_| self.key()).collect();
         let mut sum = 0;
@@ -170,7 +228,7 @@ impl Author<'_> {
         let servers = self.places(&keys);
         args.extend(keys);
         let expected = known(Rule::Number(0, count as i64), |out| encode::integer(sum, out));
-        self.ask(request(&args), expected, servers, Vec::new());
+        self.ask(self.request(&args), expected, servers, Vec::new());
     }
 
     fn mget(&mut self) {
@@ -194,12 +252,14 @@ impl Author<'_> {
         let answers: Vec<_> = elements.iter().map(held).collect();
         let expected = known(Rule::Values(elements), |out| {
             encode::array_header(count, out);
-            answers.iter().for_each(|answer| bulk_or_null(answer.as_deref(), out));
+            for (key, answer) in keys.iter().zip(&answers) {
+                shapes::value(key, answer.as_deref(), self.resp3, out);
+            }
         });
         let mut args = vec![b"MGET".to_vec()];
         args.extend(keys.iter().cloned());
         let servers = self.places(&keys);
-        self.ask(request(&args), expected, servers, Vec::new());
+        self.ask(self.request(&args), expected, servers, Vec::new());
     }
 
     fn mset(&mut self) {
@@ -215,7 +275,7 @@ impl Author<'_> {
             self.values.insert(key.clone(), value);
         }
         let servers = self.places(&keys);
-        self.ask(request(&args), reply(|out| encode::simple(b"OK", out)), servers, tokens);
+        self.ask(self.request(&args), reply(|out| encode::simple(b"OK", out)), servers, tokens);
     }
 
     fn eval_of(&mut self, keys: &[Vec<u8>]) {
@@ -226,7 +286,7 @@ impl Author<'_> {
         let answer = format!("e:{}:{id}", keys.iter().map(|key| text(key)).collect::<Vec<_>>().join(":"));
         let expected = reply(|out| encode::bulk(answer.as_bytes(), out));
         let (servers, token) = (self.place(&keys[0]), format!("eval {id}"));
-        self.ask(request(&args), expected, servers, vec![token]);
+        self.ask(self.request(&args), expected, servers, vec![token]);
     }
 
     fn eval(&mut self) {
@@ -282,10 +342,10 @@ impl Author<'_> {
                 let name = Some(self.name.clone()).filter(|name| !name.is_empty());
                 self.ask_here(
                     request(&["CLIENT", "GETNAME"]),
-                    reply(|out| bulk_or_null(name.as_deref(), out)),
+                    reply(|out| shapes::value(b"", name.as_deref(), self.resp3, out)),
                 );
             }
-            _ => self.ask_here(request(&["HELLO"]), Reply::Starts(b"*14\r\n$6\r\nserver\r\n".to_vec())),
+            _ => self.ask_here(request(&["HELLO"]), greeting(self.resp3)),
         }
     }
 
@@ -295,13 +355,13 @@ impl Author<'_> {
         let (bytes, expected, tokens) = match self.rng.below(7) {
             0 => {
                 let sum = all.iter().map(|server| size(*server)).sum();
-                (request(&["DBSIZE"]), reply(|out| encode::integer(sum, out)), Vec::new())
+                (self.request(&["DBSIZE"]), reply(|out| encode::integer(sum, out)), Vec::new())
             }
-            1 => (request(&["FLUSHALL"]), reply(|out| encode::simple(b"OK", out)), Vec::new()),
+            1 => (self.request(&["FLUSHALL"]), reply(|out| encode::simple(b"OK", out)), Vec::new()),
             2 => {
                 let tokens = all.iter().map(|server| format!("script {id}@{server}")).collect();
                 let expected = reply(|out| encode::bulk(format!("sha:{id}").as_bytes(), out));
-                (request(&["SCRIPT", "LOAD", &id]), expected, tokens)
+                (self.request(&["SCRIPT", "LOAD", &id]), expected, tokens)
             }
             3 => {
                 let scripts = [id.clone(), format!("{id}a"), format!("{id}b")];
@@ -313,19 +373,20 @@ impl Author<'_> {
                     }
                 });
                 let args = ["SCRIPT", "EXISTS", &scripts[0], &scripts[1], &scripts[2]];
-                (request(&args), expected, Vec::new())
+                (self.request(&args), expected, Vec::new())
             }
             4 if !self.loose => {
                 let expected = reply(|out| encode::bulk(format!("show:{id}").as_bytes(), out));
-                (request(&["SCRIPT", "SHOW", &id]), expected, Vec::new())
+                (self.request(&["SCRIPT", "SHOW", &id]), expected, Vec::new())
             }
-            5 => (request(&["FUNCTION", "LIST"]), Reply::Starts(b"$11\r\nfunctions@".to_vec()), Vec::new()),
+            5 => (
+                self.request(&["FUNCTION", "LIST"]),
+                Reply::Starts(b"$11\r\nfunctions@".to_vec()),
+                Vec::new(),
+            ),
             _ => {
-                let expected = reply(|out| {
-                    encode::array_header(all.len(), out);
-                    all.iter().for_each(|server| encode::bulk(format!("{id}@{server}").as_bytes(), out));
-                });
-                (request(&["KEYS", &id]), expected, Vec::new())
+                let expected = reply(|out| shapes::names(&id, &all, false, self.resp3, out));
+                (self.request(&["KEYS", &id]), expected, Vec::new())
             }
         };
         self.ask(bytes, expected, all, tokens);
@@ -333,7 +394,7 @@ impl Author<'_> {
 
     fn refused(&mut self) {
         let id = format!("{}.{}", self.client, self.seq);
-        match self.rng.below(6) {
+        match self.rng.below(7) {
             0 => {
                 let text = format!("ERR unknown command 'NOSUCH', with args beginning with: '{id}' ");
                 self.ask_here(request(&["NOSUCH", &id]), error(&text));
@@ -355,6 +416,7 @@ impl Author<'_> {
                 let text = format!("{text}: this pool's is {} (redis_db)", self.pool.db);
                 self.ask_here(request(&["SELECT", "11"]), error(&text));
             }
+            5 => self.ask_here(request(&["HELLO", "4"]), error("NOPROTO unsupported protocol version")),
             _ => self.ask_here(request(&["EVAL", "return 1", "0"]), Reply::Starts(b"-ERR ".to_vec())),
         }
     }
@@ -369,14 +431,17 @@ impl Author<'_> {
             1 => {
                 let key = self.question(0);
                 let servers = self.place(&key);
-                let bytes = format!("get  {}\n", text(&key)).into_bytes();
-                self.ask(bytes, reply(|out| encode::bulk(&stamp(&key), out)), servers, Vec::new());
+                let word = text(&shapes::word(b"get", self.resp3));
+                let bytes = format!("{word}  {}\n", text(&key)).into_bytes();
+                let expected = reply(|out| shapes::value(&key, Some(&stamp(&key)), self.resp3, out));
+                self.ask(bytes, expected, servers, Vec::new());
             }
             2 => {
                 let keys = [self.question(0), self.question(1)];
                 let sum = weight(&keys[0]) + weight(&keys[1]);
                 let servers = self.places(&keys);
-                let bytes = format!("exists {} {}\r\n", text(&keys[0]), text(&keys[1])).into_bytes();
+                let word = text(&shapes::word(b"exists", self.resp3));
+                let bytes = format!("{word} {} {}\r\n", text(&keys[0]), text(&keys[1])).into_bytes();
                 self.ask(bytes, reply(|out| encode::integer(sum, out)), servers, Vec::new());
             }
             3 => self.ask_here(b"*0\r\n".to_vec(), Reply::None),

@@ -3,6 +3,7 @@
 use crate::ask::{Ask, Element, Reply, Rule};
 use crate::faults::{FaultLog, Why, reasons};
 use config::Protocol;
+use std::cell::Cell;
 use wire::{memcache, resp};
 
 /// More than any turn takes.
@@ -20,11 +21,17 @@ pub(crate) struct Judge<'a> {
     pub(crate) now: u64,
     /// Nothing has gone wrong in this world that could change a reply.
     pub(crate) exact: bool,
+    /// Whether a key of a multi-get was left out.
+    pub(crate) left_out: Cell<bool>,
 }
 
 /// What a server answers when it answers something that does not fit.
-pub(crate) fn wrong(protocol: Protocol) -> &'static [u8] {
-    if protocol == Protocol::Redis { b"+WAT\r\n" } else { b"WAT\r\n" }
+pub(crate) fn wrong(protocol: Protocol, resp3: bool) -> &'static [&'static [u8]] {
+    match protocol {
+        Protocol::Memcache => &[b"WAT\r\n"],
+        Protocol::Redis if resp3 => &[b"+WAT\r\n", b"!8\r\nWAT IT\r\n\r\n"],
+        Protocol::Redis => &[b"+WAT\r\n"],
+    }
 }
 
 impl Judge<'_> {
@@ -70,7 +77,10 @@ impl Judge<'_> {
     }
 
     fn is_excused(&self, ask: &Ask, reply: &[u8]) -> bool {
-        if reply == wrong(self.protocol) {
+        // A merged reply says it on one line, with how many said so.
+        let merged =
+            ask.resp3 && reply.starts_with(b"-WAT IT   (") && reply.ends_with(b" servers failed)\r\n");
+        if merged || wrong(self.protocol, ask.resp3).contains(&reply) {
             return self.went_wrong(ask, &ask.servers, |why| why == Why::Wrong);
         }
         let code: &[u8] = if self.protocol == Protocol::Redis { b"-ERR " } else { b"SERVER_ERROR " };
@@ -121,10 +131,14 @@ impl Judge<'_> {
 
     /// A redis value of `element`, or none; one of several in a reply may be left out.
     fn is_value(&self, ask: &Ask, element: &Element, value: &[u8], several: bool) -> bool {
+        let null: &[u8] = if ask.resp3 { b"_\r\n" } else { b"$-1\r\n" };
         match resp::bulk(value) {
             Some(value) => self.holds(ask, element, value),
             None => {
-                value == b"$-1\r\n" && (element.stamp.is_none() || (several && self.may_miss(ask, element)))
+                let left_out = several && element.stamp.is_some();
+                let fine = !left_out || self.may_miss(ask, element);
+                self.left_out.set(self.left_out.get() || left_out);
+                fine && value == null && (several || element.stamp.is_none())
             }
         }
     }

@@ -16,6 +16,8 @@ pub(crate) struct Client {
     /// All it will send, and how much of it the proxy has.
     pub(crate) stream: Vec<u8>,
     pub(crate) sent: usize,
+    /// Requests that wait until all before them are answered: their places, and where they begin.
+    gates: Vec<(usize, usize)>,
     /// The first request that is not wholly sent.
     pub(crate) unsent: usize,
     /// The first request that is not answered.
@@ -47,7 +49,15 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(id: ClientId, pool: usize, protocol: Protocol, asks: Vec<Ask>) -> Client {
+        let (mut start, mut gates) = (0, Vec::new());
+        for (place, ask) in asks.iter().enumerate() {
+            if ask.alone {
+                gates.push((place, start));
+            }
+            start += ask.bytes.len();
+        }
         Client {
+            gates,
             id,
             pool,
             protocol,
@@ -76,9 +86,23 @@ impl Client {
         self.closed.is_none()
     }
 
+    /// How much of its stream may be sent now.
+    fn sendable(&self) -> usize {
+        let shut = |(place, _): &&(usize, usize)| {
+            let waits_for = self.asks.get(self.next..*place).unwrap_or(&[]);
+            waits_for.iter().any(|ask| !matches!(ask.reply, Reply::None))
+        };
+        self.gates.iter().find(shut).map_or(self.stream.len(), |(_, start)| *start)
+    }
+
+    /// Whether it has more to send, and need not wait for an answer first.
+    pub(crate) fn has_more(&self) -> bool {
+        self.sent < self.sendable()
+    }
+
     /// The next bytes it sends; the requests they complete are asked now.
     pub(crate) fn send(&mut self, rng: &mut Rng, now: u64) -> Vec<u8> {
-        let left = self.stream.len() - self.sent;
+        let left = self.sendable() - self.sent;
         let most = self.vanishes_at.map_or(left, |at| left.min(at.saturating_sub(self.sent)));
         let bytes = self.stream[self.sent..self.sent + rng.portion(most)].to_vec();
         self.sent += bytes.len();
@@ -149,7 +173,7 @@ impl Client {
 
     /// Whether it can do something now, without waiting for anybody.
     pub(crate) fn is_busy(&self, now: u64) -> bool {
-        let unsent = self.sent < self.stream.len() && self.thinks_until <= now;
+        let unsent = self.has_more() && self.thinks_until <= now;
         let ends = self.sent == self.stream.len() && self.half_closes;
         self.is_open()
             && ((self.reading && !self.ended && (unsent || ends))
@@ -159,7 +183,7 @@ impl Client {
 
     /// When it will do something by itself.
     pub(crate) fn wakes_at(&self) -> Option<u64> {
-        let thinks = (self.reading && self.sent < self.stream.len()).then_some(self.thinks_until);
+        let thinks = (self.reading && self.has_more()).then_some(self.thinks_until);
         let deaf = self.blocked.then_some(self.deaf_until);
         if self.is_open() { [thinks, deaf].into_iter().flatten().min() } else { None }
     }

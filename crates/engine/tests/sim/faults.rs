@@ -33,6 +33,8 @@ pub(crate) struct Faults {
     pub(crate) told_down: u32,
     /// Of an idle connection's turns: the server closes it. Must do no harm at all.
     pub(crate) idle_close: u32,
+    /// Of replies in RESP3: news that nobody asked for before it. Must do no harm at all.
+    pub(crate) push: u32,
     /// Of clients: gone with requests in flight.
     pub(crate) vanish: u32,
     /// Of a client's turns: does not read its replies for a while.
@@ -45,6 +47,7 @@ impl Faults {
         let some = |rng: &mut Rng, most: u64| if rng.chance(500) { rng.range(1, most) as u32 } else { 0 };
         Faults {
             idle_close: some(rng, 60),
+            push: some(rng, 100),
             vanish: some(rng, 300),
             slow_reader: some(rng, 100),
             ..Faults::default()
@@ -81,6 +84,7 @@ impl Faults {
     pub(crate) fn none_harmful(&self) -> bool {
         let harmless = Faults {
             idle_close: self.idle_close,
+            push: self.push,
             vanish: self.vanish,
             slow_reader: self.slow_reader,
             ..Faults::default()

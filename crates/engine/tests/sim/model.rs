@@ -6,6 +6,7 @@
 //! - `n`: a counter;
 //! - `q`: a question; it holds nothing, and the answer is a stamp.
 
+use crate::shapes;
 use std::collections::BTreeMap;
 use wire::args::ArgView;
 use wire::memcache::{Request, Verb};
@@ -119,32 +120,43 @@ impl Keyspace {
         Ok(())
     }
 
-    /// Answers a redis command. Hands the keys it names to `key`.
+    /// Answers a redis command, on a connection of RESP3 or not. Hands the keys it names to `key`.
     pub(crate) fn redis(
         &mut self,
         args: ArgView<'_>,
+        resp3: bool,
         journal: &mut Journal,
         key: &mut dyn FnMut(&[u8]),
         out: &mut Vec<u8>,
     ) -> Result<(), String> {
+        if shapes::is_resp3(args.get(0)) != resp3 {
+            return Err(format!("a client of the other protocol sent {}", text(args.bytes())));
+        }
         let name = args.get(0).to_ascii_uppercase();
         match name.as_slice() {
             b"GET" => {
                 key(args.get(1));
-                bulk_or_null(self.read(args.get(1)).as_deref(), out);
+                shapes::value(args.get(1), self.read(args.get(1)).as_deref(), resp3, out);
             }
             b"GETRANGE" => {
                 key(args.get(1));
-                encode::bulk(&[b"r:", args.get(1), b":", args.get(2)].concat(), out);
+                shapes::text(&format!("r:{}:{}", text(args.get(1)), text(args.get(2))), resp3, out);
             }
             b"LRANGE" => {
                 key(args.get(1));
-                encode::array_header(3, out);
-                encode::bulk(args.get(1), out);
-                encode::null(false, out);
-                encode::array_header(2, out);
-                encode::bulk(args.get(2), out);
-                encode::array_header(0, out);
+                shapes::range(args.get(1), args.get(2), resp3, out);
+            }
+            b"HGETALL" => {
+                key(args.get(1));
+                shapes::fields(args.get(1), resp3, out);
+            }
+            b"SMEMBERS" => {
+                key(args.get(1));
+                shapes::members(args.get(1), resp3, out);
+            }
+            b"ZSCORE" => {
+                key(args.get(1));
+                shapes::score(args.get(1), resp3, out);
             }
             b"SET" => {
                 key(args.get(1));
@@ -175,7 +187,7 @@ impl Keyspace {
                 encode::array_header(args.len() - 1, out);
                 for name in args.iter().skip(1) {
                     key(name);
-                    bulk_or_null(self.read(name).as_deref(), out);
+                    shapes::value(name, self.read(name).as_deref(), resp3, out);
                 }
             }
             b"MSET" => {
@@ -199,22 +211,25 @@ impl Keyspace {
             }
             b"LPOP" => {
                 key(args.get(1));
-                encode::error(&[b"WRONGTYPE ", args.get(1)].concat(), out);
+                shapes::error(&format!("WRONGTYPE {}", text(args.get(1))), resp3, out);
             }
             b"DBSIZE" => encode::integer(size(self.server), out),
             b"FLUSHALL" => encode::simple(b"OK", out),
-            b"KEYS" => {
-                encode::array_header(1, out);
-                encode::bulk(format!("{}@{}", text(args.get(1)), self.server).as_bytes(), out);
-            }
+            b"KEYS" => shapes::names(&text(args.get(1)), &[self.server], true, resp3, out),
             b"FUNCTION" => encode::bulk(format!("functions@{}", self.server).as_bytes(), out),
-            b"SCRIPT" => self.script(args, journal, out)?,
+            b"SCRIPT" => self.script(args, resp3, journal, out)?,
             _ => return Err(format!("a server was sent {}", text(args.bytes()))),
         }
         Ok(())
     }
 
-    fn script(&mut self, args: ArgView<'_>, journal: &mut Journal, out: &mut Vec<u8>) -> Result<(), String> {
+    fn script(
+        &mut self,
+        args: ArgView<'_>,
+        resp3: bool,
+        journal: &mut Journal,
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
         match args.get(1).to_ascii_uppercase().as_slice() {
             b"LOAD" => {
                 journal.run(format!("script {}@{}", text(args.get(2)), self.server))?;
@@ -227,7 +242,7 @@ impl Keyspace {
                 }
             }
             b"SHOW" if self.server == 0 => encode::bulk(&[b"show:", args.get(2)].concat(), out),
-            b"SHOW" => encode::error(b"NOSCRIPT No matching script", out),
+            b"SHOW" => shapes::error("NOSCRIPT No matching script", resp3, out),
             _ => return Err(format!("a server was sent {}", text(args.bytes()))),
         }
         Ok(())
@@ -310,14 +325,6 @@ pub(crate) fn block(key: &[u8], value: &[u8], unique: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(format!(" 0 {}{}\r\n", value.len(), if unique { " 7" } else { "" }).as_bytes());
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
-}
-
-/// A bulk, or the null one.
-pub(crate) fn bulk_or_null(value: Option<&[u8]>, out: &mut Vec<u8>) {
-    match value {
-        Some(value) => encode::bulk(value, out),
-        None => encode::null(false, out),
-    }
 }
 
 fn number(bytes: &[u8]) -> Result<i64, String> {

@@ -5,6 +5,7 @@ use crate::faults::{EARLY, FaultLog, Faults, Why};
 use crate::model::{Journal, Keyspace};
 use crate::rng::Rng;
 use crate::setup::PASSWORD;
+use crate::shapes::PUSH;
 use config::Protocol;
 use engine::error::Cause;
 use engine::id::ConnId;
@@ -35,6 +36,8 @@ pub(crate) struct Peer {
     pub(crate) misrouted: bool,
     /// Faults that are over when the connection is.
     pub(crate) faults: Vec<usize>,
+    /// It has taken HELLO 3.
+    pub(crate) resp3: bool,
     authenticated: bool,
     db: u32,
     /// The request that is not whole yet was answered already.
@@ -65,6 +68,8 @@ pub(crate) struct Desk<'a> {
     pub(crate) twice: bool,
     /// Whether a lie was told that can be noticed.
     pub(crate) lied: bool,
+    /// Whether news went out before a reply.
+    pub(crate) pushed: bool,
 }
 
 impl Desk<'_> {
@@ -92,6 +97,7 @@ impl Peer {
             broken: false,
             misrouted: false,
             faults: Vec::new(),
+            resp3: false,
             authenticated: false,
             db: 0,
             refused_early: false,
@@ -158,13 +164,21 @@ impl Peer {
             return Ok(true);
         }
         self.waits = true;
-        if desk.rng.chance(desk.faults.early) && !self.refused_early && self.is_past_handshake(desk.view) {
+        let refusable = self.is_past_handshake(desk.view) && !self.may_be_greeted();
+        if desk.rng.chance(desk.faults.early) && !self.refused_early && refusable {
             self.note(desk, Why::Early);
             self.refused_early = true;
             let code = if desk.view.protocol == Protocol::Redis { "-ERR" } else { "SERVER_ERROR" };
             self.outbox.extend_from_slice(format!("{code} {EARLY}\r\n").as_bytes());
         }
         Ok(false)
+    }
+
+    /// Whether the half of a request that is here may be a HELLO's.
+    fn may_be_greeted(&self) -> bool {
+        let hello: [&[u8]; 2] = [b"*2\r\n$5\r\nHELLO\r\n", b"*5\r\n$5\r\nHELLO\r\n"];
+        self.answered == 0
+            && hello.iter().any(|hello| hello.starts_with(&self.inbox) || self.inbox.starts_with(hello))
     }
 
     fn is_past_handshake(&self, view: &PoolView) -> bool {
@@ -180,20 +194,21 @@ impl Peer {
         };
         let view = args.view(&inbox[..len]);
         let command = view.get(0).to_ascii_uppercase();
-        if command == b"AUTH" || command == b"SELECT" {
-            self.handshake(desk, &command, view.get(1))?;
+        if matches!(command.as_slice(), b"HELLO" | b"AUTH" | b"SELECT") {
+            self.handshake(desk, &command, &view.iter().skip(1).collect::<Vec<_>>())?;
             return Ok(len);
         }
+        let resp3 = self.resp3;
         if !self.is_past_handshake(desk.view) {
             return Err(format!("before AUTH or SELECT the proxy sent {}", inbox[..len].escape_ascii()));
         }
         self.answer(desk, |desk, key, out| {
             let before = desk.journal.len();
-            desk.keyspace.redis(view, desk.journal, key, out)?;
+            desk.keyspace.redis(view, resp3, desk.journal, key, out)?;
             if !desk.repeats(before) {
                 return Ok(());
             }
-            desk.keyspace.redis(view, desk.journal, key, &mut Vec::new())
+            desk.keyspace.redis(view, resp3, desk.journal, key, &mut Vec::new())
         })?;
         Ok(len)
     }
@@ -231,7 +246,15 @@ impl Peer {
             self.note(desk, Why::Cause(Cause::InvalidReply));
             self.broken = true;
             let garbage: &[&[u8]] = match desk.view.protocol {
-                Protocol::Redis => &[b"$x\r\n", b"*1\r\n?\r\n", b"$3\r\nabcdef", b"hello\r\n"],
+                Protocol::Redis => &[
+                    b"$x\r\n",
+                    b"*1\r\n?\r\n",
+                    b"$3\r\nabcdef",
+                    b"hello\r\n",
+                    b"_x\r\n",
+                    b"$?\r\n",
+                    b"#y\r\n",
+                ],
                 Protocol::Memcache => {
                     &[b"\n", b"VALUE k\r\n", b"VALUE k 0 1\r\nabcd", b"VALUE k 0 1\r\na\r\nOK\r\n"]
                 }
@@ -257,38 +280,57 @@ impl Peer {
         }
         if desk.rng.chance(desk.faults.wrong) {
             self.note(desk, Why::Wrong);
-            reply = wrong(desk.view.protocol).to_vec();
+            let choices = wrong(desk.view.protocol, self.resp3);
+            reply = choices[desk.rng.below(choices.len())].to_vec();
+        }
+        if self.resp3 && desk.rng.chance(desk.faults.push) {
+            self.outbox.extend_from_slice(PUSH);
+            desk.pushed = true;
         }
         self.outbox.extend_from_slice(&reply);
         Ok(())
     }
 
-    fn handshake(&mut self, desk: &mut Desk<'_>, command: &[u8], word: &[u8]) -> Result<(), String> {
+    fn handshake(&mut self, desk: &mut Desk<'_>, command: &[u8], words: &[&[u8]]) -> Result<(), String> {
         if self.answered >= 2 {
-            return Err("the proxy said AUTH or SELECT behind requests".to_string());
+            return Err("the proxy said HELLO, AUTH or SELECT behind requests".to_string());
         }
-        let auth = command == b"AUTH";
-        let right = match auth {
-            true => word == PASSWORD.as_bytes() && desk.view.redis_auth.is_some() && !self.authenticated,
-            false => {
-                let ready = desk.view.redis_auth.is_none() || self.authenticated;
-                ready && word == desk.view.redis_db.to_string().as_bytes()
-            }
+        let password = desk.view.redis_auth.is_some();
+        let right = match command {
+            b"HELLO" if password => words == [b"3".as_slice(), b"AUTH", b"default", PASSWORD.as_bytes()],
+            b"HELLO" => words == [b"3"],
+            b"AUTH" => words == [PASSWORD.as_bytes()] && password && !self.resp3,
+            _ => words == [desk.view.redis_db.to_string().as_bytes()] && (self.authenticated || !password),
         };
-        if !right {
-            return Err(format!("the proxy said {} {}", command.escape_ascii(), word.escape_ascii()));
+        let first = command == b"SELECT" || self.answered == 0;
+        if !right || !first {
+            let words = words.join(&b' ');
+            return Err(format!("the proxy said {} {}", command.escape_ascii(), words.escape_ascii()));
         }
         self.answered += 1;
         if desk.rng.chance(desk.faults.handshake) {
             self.note(desk, Why::Cause(Cause::HandshakeRefused));
             self.broken = true;
-            self.outbox.extend_from_slice(b"-WRONGPASS go away\r\n");
+            // An old server does not know HELLO, or not this version.
+            let refusals: &[&[u8]] = match command {
+                b"HELLO" => &[b"-NOPROTO unsupported protocol version", b"-ERR unknown command 'HELLO'"],
+                _ => &[b"-WRONGPASS go away"],
+            };
+            self.outbox.extend_from_slice(refusals[desk.rng.below(refusals.len())]);
+            self.outbox.extend_from_slice(b"\r\n");
             return Ok(());
         }
-        if auth {
-            self.authenticated = true;
-        } else {
-            self.db = desk.view.redis_db;
+        match command {
+            b"HELLO" => {
+                (self.resp3, self.authenticated) = (true, password);
+                self.outbox.extend_from_slice(b"%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$5\r\nproto\r\n:3\r\n");
+                if desk.rng.chance(desk.faults.push) {
+                    self.outbox.extend_from_slice(PUSH);
+                }
+                return Ok(());
+            }
+            b"AUTH" => self.authenticated = true,
+            _ => self.db = desk.view.redis_db,
         }
         self.outbox.extend_from_slice(b"+OK\r\n");
         Ok(())

@@ -3,6 +3,7 @@
 use crate::check::{SLACK_US, shown};
 use crate::faults::Why;
 use crate::server::{Desk, Peer, Stage};
+use crate::shapes::PUSH;
 use crate::world::{Tamper, World};
 use engine::Input;
 use engine::error::Cause;
@@ -30,7 +31,7 @@ impl World {
             client.slow = true;
         }
         if client.reading && !client.ended {
-            if client.sent < client.stream.len() && client.thinks_until <= now {
+            if client.has_more() && client.thinks_until <= now {
                 let bytes = client.send(&mut self.rng, now);
                 if self.rng.chance(30) {
                     client.thinks_until = now + self.rng.range(1, 300_000);
@@ -133,6 +134,12 @@ impl World {
                 self.lose(index, cause, false);
                 return Ok(());
             }
+            if peer.resp3 && self.rng.chance(self.plan.faults.push / 4) {
+                peer.outbox.extend_from_slice(PUSH);
+            }
+        }
+        let peer = &mut self.peers[index];
+        if peer.is_idle(&self.topology.pools[peer.pool]) {
             // What is queued in this tick is not at the server yet, and must not get this for its answer.
             if self.rng.chance(self.plan.faults.surplus) {
                 let why = Why::Cause(Cause::InvalidReply);
@@ -198,6 +205,7 @@ impl World {
             loose: self.plan.faults.flip > 0 || self.topology.pools[pool].random,
             twice: self.tamper == Some(Tamper::Twice),
             lied: false,
+            pushed: false,
         };
         let works = (0..count).try_for_each(|_| match peer.work(&mut desk) {
             Ok(true) => Ok(()),
@@ -205,6 +213,9 @@ impl World {
             Err(why) => Err(Some(why)),
         });
         self.tampered |= desk.lied;
+        if desk.pushed {
+            self.seen.insert("news between replies".to_string());
+        }
         works.or_else(|why| why.map_or(Ok(()), Err))
     }
 

@@ -148,6 +148,7 @@ impl World {
             seq: 0,
             values: Default::default(),
             counters: Default::default(),
+            resp3: false,
             name: Vec::new(),
             asks: Vec::new(),
         };
