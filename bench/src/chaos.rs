@@ -220,9 +220,7 @@ fn run(program: &Program, plan: &[(usize, usize)], options: &Options, stop: &Ato
         }
     }
     (run.descriptors.1, run.rss_kib.1) = stage.proxy_use();
-    if run.ended.is_some() || run.wrong() > 0 {
-        keep_log(&stage.proxy_log(), proxy);
-    }
+    keep_log(&stage.proxy_log(), proxy);
     Ok(run)
 }
 

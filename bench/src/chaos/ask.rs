@@ -1,6 +1,7 @@
 //! What clients ask: drawn at random, written as bytes, remembered until the reply can be judged.
 
 use crate::chaos::ledger::Ledger;
+use crate::chaos::reply::Reply;
 use crate::chaos::{POOLS, SERVERS, Seat};
 use crate::data::Rng;
 use crate::scenario::Protocol;
@@ -52,6 +53,21 @@ impl Ask {
             Self::Read(seen) => seen.iter().for_each(|it| servers[ledger.key(it.key).server] = true),
         }
         servers
+    }
+
+    /// The servers that this reply proves to be in service. A miss in a multi-get proves nothing: a proxy may
+    /// answer so for a server that fails.
+    pub(crate) fn served(&self, reply: &Reply<'_>, ledger: &Ledger) -> [bool; SERVERS] {
+        match (self, reply) {
+            (Self::Read(seen), Reply::Named(values)) if seen.len() > 1 => {
+                let mut servers = [false; SERVERS];
+                let keys = seen.iter().map(|it| ledger.key(it.key));
+                let found = keys.filter(|key| values.iter().any(|(name, _)| *name == key.name.as_bytes()));
+                found.for_each(|key| servers[key.server] = true);
+                servers
+            }
+            _ => self.servers(ledger),
+        }
     }
 }
 

@@ -247,12 +247,12 @@ impl Client {
                 tally.wrong(format!("a reply that nobody asked for: {reply:?}"));
                 return self.close(book);
             };
-            let servers = ask.servers(ledger);
+            let (servers, served) = (ask.servers(ledger), ask.served(&reply, ledger));
             match ledger.judge(&ask, &reply) {
-                Judgement::Right => tally.right(servers, now),
+                Judgement::Right => tally.right(served, now),
                 Judgement::Failed(text) => tally.failed(servers, &text, now),
                 Judgement::Suspect(server, what) => {
-                    tally.right(servers, now);
+                    tally.right(served, now);
                     tally.suspect(server, what);
                 }
                 Judgement::Wrong(what) => {

@@ -132,23 +132,37 @@ impl Proxy {
         Ok(Self { process, pools, stats: address(stats), log })
     }
 
-    /// When each server was last ejected, by pool: microseconds, 0 for never.
+    /// What it says of its servers on the stats port.
     ///
     /// # Errors
     /// When the stats port does not answer.
-    pub(crate) fn ejections(&self) -> Result<[[u64; SERVERS]; POOLS.len()]> {
+    pub(crate) fn standing(&self) -> Result<Standing> {
         let mut text = String::new();
         let mut socket = TcpStream::connect_timeout(&self.stats, DIRECT_TIME)?;
         socket.set_read_timeout(Some(DIRECT_TIME))?;
         socket.read_to_string(&mut text).context("the stats port")?;
         let stats: serde_json::Value = serde_json::from_str(&text).context("the stats port")?;
-        let at = |pool: usize, server: usize| {
-            stats[POOLS[pool].name][format!("server{}", server + 1)]["server_ejected_at"]
-                .as_u64()
-                .unwrap_or(0)
+        let each = |field: &str| -> PerServer {
+            std::array::from_fn(|pool| {
+                let pool = &stats[POOLS[pool].name];
+                let server = |number| &pool[format!("server{}", number + 1)];
+                std::array::from_fn(|number| server(number)[field].as_u64().unwrap_or(0))
+            })
         };
-        Ok(std::array::from_fn(|pool| std::array::from_fn(|server| at(pool, server))))
+        Ok(Standing { ejected_at: each("server_ejected_at"), requests: each("requests") })
     }
+}
+
+/// A figure for each server of each pool.
+pub(crate) type PerServer = [[u64; SERVERS]; POOLS.len()];
+
+/// A proxy's statistics, as far as they matter here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    /// When each server was last ejected: microseconds, 0 for never.
+    pub(crate) ejected_at: PerServer,
+    /// How many requests it was sent.
+    pub(crate) requests: PerServer,
 }
 
 /// The same file for every proxy.

@@ -206,8 +206,15 @@ impl Ledger {
         }
         let several = seen.len() > 1;
         worst(seen.iter().zip(found).map(|(seen, value)| match self.judge_read(seen, value) {
-            // A proxy may answer a failing server's keys of a multi-get so; it is a failure all the same.
-            Suspect(..) if value.is_none() && several => Failed("(missing from a multi-get)".to_owned()),
+            // A proxy may answer a failing server's keys of a multi-get so; it is a failure all the same. Where
+            // servers are taken out, keys that come back to an empty server look no different.
+            Suspect(..) if value.is_none() && several => {
+                if POOLS[self.keys[seen.key].pool].ejects {
+                    Right
+                } else {
+                    Failed("(missing from a multi-get)".to_owned())
+                }
+            }
             other => other,
         }))
     }

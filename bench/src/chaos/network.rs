@@ -13,11 +13,12 @@ use link::{Fate, Link, Side};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::net::sockopt::set_socket_linger;
+use rustix::net::sockopt::{set_socket_linger, set_socket_reuseaddr};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, listen, socket, socket_with};
 use rustix::time::Timespec;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -66,8 +67,6 @@ pub(crate) struct Network {
 #[derive(Debug)]
 struct Shared {
     orders: Mutex<Vec<(usize, Order)>>,
-    /// Bytes of requests that each has passed on.
-    passed: Vec<AtomicU64>,
     end: AtomicBool,
 }
 
@@ -83,11 +82,7 @@ impl Network {
     /// # Errors
     /// When a port cannot be had.
     pub(crate) fn start(servers: &[(SocketAddr, u16)], seed: u64) -> Result<Self> {
-        let shared = Arc::new(Shared {
-            orders: Mutex::default(),
-            passed: servers.iter().map(|_| AtomicU64::new(0)).collect(),
-            end: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared { orders: Mutex::default(), end: AtomicBool::new(false) });
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut forwarders = Vec::new();
         for (number, &(server, port)) in servers.iter().enumerate() {
@@ -130,11 +125,6 @@ impl Network {
     fn order(&self, forwarder: usize, order: Order) {
         self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner).push((forwarder, order));
     }
-
-    /// Bytes of requests that a forwarder has passed on so far.
-    pub(crate) fn passed(&self, forwarder: usize) -> u64 {
-        self.shared.passed[forwarder].load(Ordering::Relaxed)
-    }
 }
 
 impl Drop for Network {
@@ -159,7 +149,7 @@ enum Door {
     /// Its short queue is full with these, so that the kernel drops whoever else wants in.
     Walled(
         #[allow(dead_code, reason = "held open")] OwnedFd,
-        #[allow(dead_code, reason = "held open")] Vec<TcpStream>,
+        #[allow(dead_code, reason = "held open")] Vec<OwnedFd>,
     ),
 }
 
@@ -174,15 +164,20 @@ impl Forwarder {
     }
 
     fn wall_up(&mut self) -> Result<()> {
-        use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt::set_socket_reuseaddr};
         self.door = Door::Shut;
         let wall = socket(AddressFamily::INET, SocketType::STREAM, None)?;
         set_socket_reuseaddr(&wall, true)?;
         bind(&wall, &self.address)?;
         listen(&wall, 0)?;
-        // A queue of 0 still holds one; a second may get as far as its handshake, and fails soon.
-        let wait = Duration::from_millis(20);
-        let crowd = (0..3).map_while(|_| TcpStream::connect_timeout(&self.address, wait).ok()).collect();
+        let mut crowd = Vec::new();
+        // A queue of 0 still holds one; who comes after it gets no answer, and is not waited for.
+        for _ in 0..3 {
+            let one = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::NONBLOCK, None)?;
+            match connect(&one, &self.address) {
+                Ok(()) | Err(Errno::INPROGRESS) => crowd.push(one),
+                Err(error) => return Err(error).context("connecting to a full queue"),
+            }
+        }
         self.door = Door::Walled(wall, crowd);
         Ok(())
     }
@@ -305,7 +300,6 @@ impl Hub {
         let Some(link) = self.links.get_mut(at).and_then(Option::as_mut) else { return };
         let mode = self.forwarders[link.forwarder].mode;
         let fate = link.pump(mode, Instant::now(), &mut self.rng, &mut self.buffer);
-        self.shared.passed[link.forwarder].fetch_add(link.take_passed(), Ordering::Relaxed);
         match fate {
             Fate::Lives => {}
             Fate::Closed => self.links[at] = None,

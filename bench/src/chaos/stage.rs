@@ -2,7 +2,7 @@
 
 use crate::chaos::ask::Keys;
 use crate::chaos::crowd::{Book, Crowd};
-use crate::chaos::farm::{Proxy, Server, find_tags, free_ports};
+use crate::chaos::farm::{PerServer, Proxy, Server, find_tags, free_ports};
 use crate::chaos::fault::Fault;
 use crate::chaos::ledger::Ledger;
 use crate::chaos::network::{Mode, Network};
@@ -13,6 +13,7 @@ use crate::process::TempDir;
 use crate::proxies::Program;
 use crate::scenario::Protocol;
 use anyhow::{Result, bail, ensure};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +36,10 @@ pub(crate) struct Stage<'a> {
     seats: Vec<Seat>,
     tags: [Vec<String>; SERVERS],
     played: usize,
+    /// When each server had last been ejected as the last fault ended.
+    ejected: PerServer,
+    /// Servers whose keys were elsewhere during the last fault: replies to its last requests come in the next.
+    moved: [[bool; SERVERS]; POOLS.len()],
     /// Servers whose keys were still elsewhere when the last fault was given up.
     away: [[bool; SERVERS]; POOLS.len()],
 }
@@ -75,6 +80,8 @@ impl<'a> Stage<'a> {
             seats,
             tags,
             played: 0,
+            ejected: Default::default(),
+            moved: Default::default(),
             away: Default::default(),
         };
         stage.pause(WARM_UP)?;
@@ -87,33 +94,31 @@ impl<'a> Stage<'a> {
     /// When the fault cannot be made or undone.
     pub(crate) fn play(&mut self, fault: &Fault, server: usize) -> Result<FaultRecord> {
         let faulty = fault.hits_a_server.then_some(server);
-        let ejected = self.proxy.ejections().unwrap_or_default();
-        let passed: Vec<u64> = (0..POOLS.len() * SERVERS).map(|it| self.network.passed(it)).collect();
         self.begin(faulty);
         self.pause(BEFORE)?;
         (fault.play)(self, server)?;
         let back = self.wait_until_well(faulty)?;
-        // A proxy that is gone cannot be asked any more; nothing moved, then.
-        let now_ejected = self.proxy.ejections().unwrap_or(ejected);
 
-        let mut record =
-            FaultRecord { fault: fault.name.to_owned(), server: faulty.map(|it| it + 1), pools: [].into() };
         let now = Instant::now();
         let fresh: Vec<Tally> = POOLS.iter().map(|_| Tally::new(None, now)).collect();
         let tallies = std::mem::replace(&mut self.crowd.book().tallies, fresh);
+        // A proxy may add its statistics up a moment later. One that is gone cannot be asked: then nothing moved.
+        self.pause(STATS_LATE)?;
+        let ejected = self.proxy.standing().map_or(self.ejected, |standing| standing.ejected_at);
+        let mut pools = BTreeMap::new();
         for (number, (pool, tally)) in POOLS.iter().zip(tallies).enumerate() {
             let moved: [bool; SERVERS] = std::array::from_fn(|at| {
-                let was = self.away[number][at] || now_ejected[number][at] != ejected[number][at];
-                pool.ejects && (was || faulty == Some(at))
+                let now_moved = faulty == Some(at) || ejected[number][at] != self.ejected[number][at];
+                pool.ejects && (now_moved || self.away[number][at])
             });
-            for (at, away) in self.away[number].iter_mut().enumerate() {
-                let served = self.network.passed(number * SERVERS + at)
-                    > passed[number * SERVERS + at] + TRAFFIC_BYTES;
-                *away = pool.ejects && moved[at] && (!served || back[number].is_none());
-            }
-            record.pools.insert(pool.name.to_owned(), tally.end(moved, back[number], now));
+            let forgiven = std::array::from_fn(|at| moved[at] || self.moved[number][at]);
+            // What did not become well stays suspect until it does.
+            self.away[number] = moved.map(|moved| moved && back[number].is_none());
+            self.moved[number] = moved;
+            pools.insert(pool.name.to_owned(), tally.end(forgiven, back[number], now));
         }
-        Ok(record)
+        self.ejected = ejected;
+        Ok(FaultRecord { fault: fault.name.to_owned(), server: faulty.map(|it| it + 1), pools })
     }
 
     /// New keys and new counts.
@@ -129,25 +134,26 @@ impl<'a> Stage<'a> {
     /// When each pool was in full service again.
     fn wait_until_well(&self, faulty: Option<usize>) -> Result<[Option<Instant>; POOLS.len()]> {
         let healed = Instant::now();
-        let behind = |pool: usize| faulty.map(|server| self.network.passed(pool * SERVERS + server));
-        let at_heal: [Option<u64>; POOLS.len()] = std::array::from_fn(behind);
         self.crowd.book().tallies.iter_mut().for_each(|tally| tally.heal(healed));
-        // Taken in again: requests pass to the server that had failed.
-        let mut taken_in: [Option<Instant>; POOLS.len()] = [None; POOLS.len()];
+        let mut taken_in: [TakenIn; POOLS.len()] = std::array::from_fn(|_| TakenIn::default());
+        let mut looked = healed;
         loop {
             self.pause(LOOK_EVERY)?;
             let now = Instant::now();
-            for (pool, taken_in) in taken_in.iter_mut().enumerate() {
-                let passes =
-                    behind(pool).zip(at_heal[pool]).is_none_or(|(now, then)| now > then + TRAFFIC_BYTES);
-                if passes {
-                    taken_in.get_or_insert(now);
+            // Only who is taken out of a pool has to be taken in again.
+            if let (Some(server), true) = (faulty, now >= looked + STATS_EVERY)
+                && let Ok(standing) = self.proxy.standing()
+            {
+                looked = now;
+                for (pool, taken_in) in taken_in.iter_mut().enumerate() {
+                    taken_in.look(standing.requests[pool][server], now);
                 }
             }
             let book = self.crowd.book();
             let well: [Option<Instant>; POOLS.len()] = std::array::from_fn(|pool| {
                 let served = book.tallies[pool].served_since(now, QUIET)?;
-                Some(if POOLS[pool].ejects { served.max(taken_in[pool]?) } else { served })
+                let moves = faulty.is_some() && POOLS[pool].ejects;
+                if moves { Some(served.max(taken_in[pool].since()?)) } else { Some(served) }
             });
             if well.iter().all(Option::is_some) || now > healed + RETURN_MAX || !self.crowd.is_running() {
                 return Ok(well);
@@ -209,6 +215,28 @@ impl<'a> Stage<'a> {
     }
 }
 
+/// Since when requests go to a server that may have been ejected, without a pause.
+#[derive(Debug, Default)]
+struct TakenIn {
+    requests: u64,
+    last: Option<Instant>,
+    /// When it began, and how many looks in a row found new requests since.
+    since: Option<(Instant, u32)>,
+}
+
+impl TakenIn {
+    fn look(&mut self, requests: u64, now: Instant) {
+        let more = requests > self.requests && self.last.is_some();
+        let began = self.last.unwrap_or(now);
+        self.since = more.then(|| self.since.map_or((began, 1), |(since, looks)| (since, looks + 1)));
+        (self.requests, self.last) = (requests, Some(now));
+    }
+
+    fn since(&self) -> Option<Instant> {
+        self.since.filter(|(_, looks)| *looks >= LOOKS_IN_A_ROW).map(|(since, _)| since)
+    }
+}
+
 /// Where a protocol's servers are.
 pub(crate) fn row(protocol: Protocol) -> usize {
     match protocol {
@@ -225,5 +253,29 @@ const QUIET: Duration = Duration::from_millis(600);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// What is not well by then does not become so: more than three times the retry timeout.
 const RETURN_MAX: Duration = Duration::from_secs(8);
-/// More than probes and leftovers.
-const TRAFFIC_BYTES: u64 = 2_000;
+/// Statistics are looked at so often, and may be so late.
+const STATS_EVERY: Duration = Duration::from_millis(100);
+const STATS_LATE: Duration = Duration::from_millis(250);
+/// More than late statistics can show of a server that is out.
+const LOOKS_IN_A_ROW: u32 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_in_once_requests_go_to_it_all_the_time() {
+        let start = Instant::now();
+        let at = |look: u32| start + STATS_EVERY * look;
+        let mut taken_in = TakenIn::default();
+        // Late figures, then out, then in.
+        for (look, requests) in (0..).zip([90, 100, 110, 110, 110, 120, 130, 140]) {
+            taken_in.look(requests, at(look));
+            assert_eq!(taken_in.since(), None, "look {look}");
+        }
+        taken_in.look(150, at(8));
+        assert_eq!(taken_in.since(), Some(at(4)));
+        taken_in.look(150, at(9));
+        assert_eq!(taken_in.since(), None);
+    }
+}

@@ -49,7 +49,6 @@ pub(super) struct Link {
     replies: Pipe,
     /// Replies after so many bytes are cut.
     cut: Option<(usize, Ending)>,
-    passed: u64,
 }
 
 impl Link {
@@ -66,7 +65,6 @@ impl Link {
             requests: Pipe::default(),
             replies: Pipe::default(),
             cut: None,
-            passed: 0,
         })
     }
 
@@ -96,11 +94,6 @@ impl Link {
         !self.requests.queue.is_empty() || !self.replies.queue.is_empty()
     }
 
-    /// Bytes of requests passed since the last call.
-    pub(super) fn take_passed(&mut self) -> u64 {
-        std::mem::take(&mut self.passed)
-    }
-
     /// Moves what may be moved.
     pub(super) fn pump(&mut self, mode: Mode, now: Instant, rng: &mut Rng, buffer: &mut [u8]) -> Fate {
         let mut moved = || -> std::io::Result<Fate> {
@@ -108,7 +101,7 @@ impl Link {
                 return Ok(Fate::Lives);
             }
             self.requests.fill(&mut self.proxy, mode, now, rng, buffer)?;
-            self.passed += self.requests.drain(&mut self.server, now, usize::MAX)? as u64;
+            self.requests.drain(&mut self.server, now, usize::MAX)?;
             self.requests.end(&self.proxy, &self.server);
             if mode == Mode::HoldReplies {
                 return Ok(Fate::Lives);

@@ -46,7 +46,6 @@ fn modes_that_lose_nothing() {
         network.set(0, mode);
         assert!(echoes(&mut socket), "{mode:?}");
     }
-    assert_eq!(network.passed(0), 80_000);
 }
 
 #[test]
