@@ -1,25 +1,23 @@
-//! Requests of redis clients.
+//! Requests of redis clients that servers answer.
 
 use crate::ask::{Author, Element, Reply, Rule};
 use crate::model::{knows, size, stamp, weight};
-use crate::setup::PASSWORD;
 use crate::shapes;
-use engine::Closing;
 use wire::resp::encode;
 
-fn request<A: AsRef<[u8]>>(args: &[A]) -> Vec<u8> {
+pub(crate) fn request<A: AsRef<[u8]>>(args: &[A]) -> Vec<u8> {
     let mut bytes = Vec::new();
     encode::request(args.iter().map(AsRef::as_ref).collect::<Vec<_>>(), &mut bytes);
     bytes
 }
 
-fn reply(write: impl FnOnce(&mut Vec<u8>)) -> Reply {
+pub(crate) fn reply(write: impl FnOnce(&mut Vec<u8>)) -> Reply {
     let mut bytes = Vec::new();
     write(&mut bytes);
     Reply::Exact(bytes)
 }
 
-fn error(text: &str) -> Reply {
+pub(crate) fn error(text: &str) -> Reply {
     reply(|out| encode::error(text.as_bytes(), out))
 }
 
@@ -30,13 +28,8 @@ fn known(rule: Rule, write: impl FnOnce(&mut Vec<u8>)) -> Reply {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string()
-}
-
-fn greeting(resp3: bool) -> Reply {
-    let start: &[u8] = if resp3 { b"%7\r\n$6\r\nserver\r\n" } else { b"*14\r\n$6\r\nserver\r\n" };
-    Reply::Starts(start.to_vec())
 }
 
 impl Author<'_> {
@@ -61,75 +54,13 @@ impl Author<'_> {
         }
     }
 
-    /// The first words of a client: a version of the protocol, the password, or neither.
-    pub(crate) fn begin_redis(&mut self) {
-        if self.pool.auth {
-            self.log_in();
-        } else if self.rng.chance(400) {
-            let version = *self.rng.pick(&["3", "3", "3", "2"]);
-            self.resp3 = version == "3";
-            self.ask_here(request(&["HELLO", version]), greeting(self.resp3));
-        }
-    }
-
-    /// Another version, or all from the beginning, once nothing is outstanding: requests of both versions have no
-    /// order among them.
-    fn change_protocol(&mut self) {
-        if self.rng.chance(300) {
-            self.ask_here(request(&["RESET"]), reply(|out| encode::simple(b"RESET", out)));
-            self.last().alone = true;
-            self.resp3 = false;
-            self.name.clear();
-            return self.begin_redis();
-        }
-        self.resp3 = self.rng.chance(500);
-        let version = if self.resp3 { "3" } else { "2" };
-        self.ask_here(request(&["HELLO", version]), greeting(self.resp3));
-        self.last().alone = true;
-    }
-
     /// A request for servers: its command word tells them which protocol they are to be asked in.
-    fn request<A: AsRef<[u8]>>(&self, args: &[A]) -> Vec<u8> {
+    pub(crate) fn request<A: AsRef<[u8]>>(&self, args: &[A]) -> Vec<u8> {
         let (command, rest) = args.split_first().expect("a command");
         let word = shapes::word(command.as_ref(), self.resp3);
         let args: Vec<&[u8]> =
             std::iter::once(word.as_slice()).chain(rest.iter().map(AsRef::as_ref)).collect();
         request(&args)
-    }
-
-    /// Before the password only a few commands are taken.
-    fn log_in(&mut self) {
-        if self.rng.chance(500) {
-            self.ask_here(request(&["GET", "x"]), error("NOAUTH Authentication required"));
-            self.ask_here(request(&["AUTH", "guess"]), error("ERR invalid password"));
-        }
-        if self.rng.chance(500) {
-            let version = *self.rng.pick(&["2", "3"]);
-            if self.rng.chance(200) {
-                self.ask_here(request(&["HELLO", version]), Reply::Starts(b"-NOAUTH HELLO must".to_vec()));
-            }
-            self.resp3 = version == "3";
-            let hello = ["HELLO", version, "AUTH", "default", PASSWORD, "SETNAME", "sim"];
-            self.ask_here(request(&hello), greeting(self.resp3));
-            self.name = b"sim".to_vec();
-        } else {
-            self.ask_here(request(&["AUTH", PASSWORD]), reply(|out| encode::simple(b"OK", out)));
-        }
-    }
-
-    pub(crate) fn end_redis(&mut self, closing: Closing) {
-        match closing {
-            Closing::Linger => {
-                let text = "ERR Protocol error: expected '$', got '!'";
-                self.ask_here(b"*1\r\n!4\r\n".to_vec(), error(text));
-                self.last().tail = b"PING\r\n";
-            }
-            _ => {
-                self.ask_here(request(&["QUIT"]), reply(|out| encode::simple(b"OK", out)));
-                self.last().tail = b"*2\r\n$3\r\nGET\r\n$";
-            }
-        }
-        self.last().ends = Some(closing);
     }
 
     /// A value as it was stored last, or the null.
@@ -319,36 +250,6 @@ impl Author<'_> {
         self.ask_here(request(&args), error(&refusal));
     }
 
-    fn local(&mut self) {
-        let word = format!("w{}.{}", self.client, self.seq);
-        let own = self.pool.db.to_string();
-        match self.rng.below(10) {
-            0 => self.ask_here(request(&["PING"]), reply(|out| encode::simple(b"PONG", out))),
-            1 => self.ask_here(request(&["ping", &word]), reply(|out| encode::bulk(word.as_bytes(), out))),
-            2 | 3 => {
-                self.ask_here(request(&["ECHO", &word]), reply(|out| encode::bulk(word.as_bytes(), out)))
-            }
-            4 => self.ask_here(request(&["SELECT", &own]), reply(|out| encode::simple(b"OK", out))),
-            5 => self.ask_here(request(&["TIME"]), Reply::Starts(b"*2\r\n$".to_vec())),
-            6 => self.ask_here(request(&["COMMAND", "COUNT"]), Reply::Starts(b":".to_vec())),
-            7 => {
-                self.name = word.clone().into_bytes();
-                self.ask_here(
-                    request(&["CLIENT", "SETNAME", &word]),
-                    reply(|out| encode::simple(b"OK", out)),
-                );
-            }
-            8 => {
-                let name = Some(self.name.clone()).filter(|name| !name.is_empty());
-                self.ask_here(
-                    request(&["CLIENT", "GETNAME"]),
-                    reply(|out| shapes::value(b"", name.as_deref(), self.resp3, out)),
-                );
-            }
-            _ => self.ask_here(request(&["HELLO"]), greeting(self.resp3)),
-        }
-    }
-
     /// Requests that every server has a part in, or any one.
     fn fan_out(&mut self) {
         let (all, id) = (self.everywhere(), format!("{}.{}", self.client, self.seq));
@@ -390,62 +291,5 @@ impl Author<'_> {
             }
         };
         self.ask(bytes, expected, all, tokens);
-    }
-
-    fn refused(&mut self) {
-        let id = format!("{}.{}", self.client, self.seq);
-        match self.rng.below(7) {
-            0 => {
-                let text = format!("ERR unknown command 'NOSUCH', with args beginning with: '{id}' ");
-                self.ask_here(request(&["NOSUCH", &id]), error(&text));
-            }
-            1 => {
-                let text = "ERR wrong number of arguments for 'get' command";
-                self.ask_here(request(&["GET"]), error(text));
-            }
-            2 => {
-                let text = "ERR wrong number of arguments for 'mset' command";
-                self.ask_here(request(&["MSET", "k", "v", "k"]), error(text));
-            }
-            3 => {
-                let starts = Reply::Starts(b"-ERR cashew does not support 'SUBSCRIBE'".to_vec());
-                self.ask_here(request(&["SUBSCRIBE", &id]), starts);
-            }
-            4 => {
-                let text = "ERR cashew does not support SELECT of another database yet";
-                let text = format!("{text}: this pool's is {} (redis_db)", self.pool.db);
-                self.ask_here(request(&["SELECT", "11"]), error(&text));
-            }
-            5 => self.ask_here(request(&["HELLO", "4"]), error("NOPROTO unsupported protocol version")),
-            _ => self.ask_here(request(&["EVAL", "return 1", "0"]), Reply::Starts(b"-ERR ".to_vec())),
-        }
-    }
-
-    /// As a person types, and the empty requests that have no answer.
-    fn inline(&mut self) {
-        let word = format!("w{}.{}", self.client, self.seq);
-        match self.rng.below(5) {
-            0 => self.ask_here(format!("ECHO \"{word}\"\r\n").into_bytes(), {
-                reply(|out| encode::bulk(word.as_bytes(), out))
-            }),
-            1 => {
-                let key = self.question(0);
-                let servers = self.place(&key);
-                let word = text(&shapes::word(b"get", self.resp3));
-                let bytes = format!("{word}  {}\n", text(&key)).into_bytes();
-                let expected = reply(|out| shapes::value(&key, Some(&stamp(&key)), self.resp3, out));
-                self.ask(bytes, expected, servers, Vec::new());
-            }
-            2 => {
-                let keys = [self.question(0), self.question(1)];
-                let sum = weight(&keys[0]) + weight(&keys[1]);
-                let servers = self.places(&keys);
-                let word = text(&shapes::word(b"exists", self.resp3));
-                let bytes = format!("{word} {} {}\r\n", text(&keys[0]), text(&keys[1])).into_bytes();
-                self.ask(bytes, reply(|out| encode::integer(sum, out)), servers, Vec::new());
-            }
-            3 => self.ask_here(b"*0\r\n".to_vec(), Reply::None),
-            _ => self.ask_here(b" \r\n".to_vec(), Reply::None),
-        }
     }
 }

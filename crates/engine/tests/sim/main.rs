@@ -13,6 +13,7 @@ mod act;
 mod ask;
 mod ask_memcache;
 mod ask_redis;
+mod ask_redis_local;
 mod check;
 mod client;
 mod faults;
