@@ -53,7 +53,7 @@ usage: bench compare [options]    run scenarios against every proxy in turn, pri
 
 options of chaos: --only (names of faults), --proxies (default: cashew,nutcracker), --cashew, --save, and
   --seed N               order and place of the faults, and all requests (default: 1)
-  --seconds S            about how long each proxy's run takes (default: 100, every fault once)
+  --seconds S            about how long each proxy's run takes (default: as long as every fault once needs)
   --threads N            cashew's worker threads (default: 1)";
 
 /// What to do.

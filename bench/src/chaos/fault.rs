@@ -38,13 +38,14 @@ const fn proxy(
 }
 
 #[rustfmt::skip] // a table: one row, one line
-pub(crate) const FAULTS: [Fault; 20] = [
+pub(crate) const FAULTS: [Fault; 21] = [
     server("kill", "kill -9, started again on its port after 1.5 s, empty", kill),
     server("stop-1s", "SIGSTOP, SIGCONT after 1 s", |stage, server| stop(stage, server, 1_000)),
     server("stop-3s", "SIGSTOP, SIGCONT after 3 s", |stage, server| stop(stage, server, 3_000)),
     server("client-kill", "redis: CLIENT KILL TYPE normal every 100 ms for 1 s", client_kill),
     server("maxclients", "redis: maxclients 1 and all connections killed, for 1.5 s", max_clients),
     server("refuse", "connections reset and refused for 1.5 s", |stage, server| network(stage, server, Mode::Refuse, 1_500)),
+    server("turn-away", "connections are accepted and closed at once for 1.5 s", |stage, server| network(stage, server, Mode::TurnAway, 1_500)),
     server("unreachable", "connections reset, attempts to connect unanswered, for 1.5 s", |stage, server| network(stage, server, Mode::Unreachable, 1_500)),
     server("reset", "all connections reset every 100 ms for 1 s", resets),
     server("delay-50ms", "everything takes 20 to 50 ms longer for 1.5 s", |stage, server| delay(stage, server, 20, 50)),

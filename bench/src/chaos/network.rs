@@ -40,6 +40,8 @@ pub(crate) enum Mode {
     Cut(Ending),
     /// Nobody listens, and connections are reset.
     Refuse,
+    /// Connections are closed, new ones at once, as by a balancer that has no server left.
+    TurnAway,
     /// Connections are reset, and attempts to connect are not even answered.
     Unreachable,
 }
@@ -235,8 +237,11 @@ impl Hub {
 
     fn obey(&mut self, number: usize, order: Order) {
         let Order::Mode(mode) = order else { return self.reset_all(number) };
+        self.forwarders[number].mode = mode;
+        if mode == Mode::TurnAway {
+            self.links.iter_mut().for_each(|slot| drop(slot.take_if(|link| link.forwarder == number)));
+        }
         let forwarder = &mut self.forwarders[number];
-        forwarder.mode = mode;
         if matches!(mode, Mode::Refuse | Mode::Unreachable) {
             forwarder.door = Door::Shut;
             if mode == Mode::Unreachable
@@ -278,6 +283,9 @@ impl Hub {
         let Door::Open(listener) = &forwarder.door else { return Ok(()) };
         // Whoever left again before being accepted is not there.
         let Ok((proxy, _)) = listener.accept() else { return Ok(()) };
+        if forwarder.mode == Mode::TurnAway {
+            return Ok(());
+        }
         let Ok(server) = TcpStream::connect(forwarder.server) else {
             set_socket_linger(&proxy, Some(Duration::ZERO))?;
             return Ok(());

@@ -85,6 +85,18 @@ fn cut_connections_end_within_a_few_bytes_of_replies() {
 }
 
 #[test]
+fn turned_away() {
+    let network = network();
+    let mut socket = client(&network);
+    assert!(echoes(&mut socket));
+    network.set(0, Mode::TurnAway);
+    assert_eq!(socket.read(&mut [0]).unwrap(), 0, "closed in order");
+    assert!(!echoes(&mut client(&network)));
+    network.set(0, Mode::Pass);
+    assert!((0..1_000).any(|_| echoes(&mut client(&network))));
+}
+
+#[test]
 fn refused_and_unreachable() {
     let network = network();
     let mut socket = client(&network);
