@@ -9,6 +9,9 @@ use std::io;
 /// Servers of each kind: enough to see keys spread.
 const SERVERS: usize = 4;
 
+/// What the pools and, unless a flag says otherwise, the stats port listen on: this machine alone.
+pub(crate) const ADDRESS: &str = "127.0.0.1";
+
 /// Where the pools listen.
 const REDIS_PORT: u16 = 22121;
 const MEMCACHED_PORT: u16 = 22122;

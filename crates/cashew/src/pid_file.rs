@@ -20,7 +20,9 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // Somebody else may have removed it; then it is gone, which is what is wanted.
-        _ = std::fs::remove_file(&self.0);
+        // One that names another process belongs to it.
+        if std::fs::read_to_string(&self.0).is_ok_and(|text| text.trim() == std::process::id().to_string()) {
+            _ = std::fs::remove_file(&self.0);
+        }
     }
 }

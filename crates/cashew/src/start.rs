@@ -5,10 +5,13 @@ use crate::pid_file::PidFile;
 use crate::{ctl, daemon, demo};
 use anyhow::{Context, Result, bail};
 use config::{Process, Settings};
-use control::{Log, Options, line};
+use control::{Log, Options, Ready, line};
+use std::cell::RefCell;
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// The product's version.
@@ -85,7 +88,7 @@ fn load(program: Program, file: &Path) -> Result<Settings> {
 
 fn run(invocation: &Invocation, args: &[OsString]) -> Result<()> {
     let program = invocation.program;
-    let file = conf_file(invocation);
+    let file = conf_file(invocation, args)?;
     let (embedded, settings) = match &file {
         Some(file) => (None, load(program, file)?),
         None => {
@@ -93,19 +96,19 @@ fn run(invocation: &Invocation, args: &[OsString]) -> Result<()> {
             (Some(running), settings)
         }
     };
-    let process = Process::new(invocation.process.clone(), settings.process.clone());
+    let mut process = Process::new(invocation.process.clone(), settings.process.clone());
     if process.daemonize {
         if !daemon::is_background() {
-            return daemon::start_again(args).context("cashew: cannot start in the background");
+            let told = daemon::start_again(args).context("cashew: cannot start in the background")?;
+            return told.map_err(anyhow::Error::msg);
         }
         reactor::leave_terminal().context("cashew: cannot leave the terminal")?;
     }
+    if embedded.is_some() && invocation.process.stats_addr.is_none() {
+        process.stats_addr = demo::ADDRESS.to_string();
+    }
     let log = open_log(&process)?;
     reactor::crash::trace_to(process.output.as_deref());
-    let pid_file = process.pid_file.as_deref().map(PidFile::write).transpose().inspect_err(|error| {
-        line!(log, Always, "pid file cannot be written: {error}");
-    });
-    let pid_file = pid_file.context("cashew: pid file cannot be written")?;
     line!(
         log,
         Always,
@@ -116,22 +119,62 @@ fn run(invocation: &Invocation, args: &[OsString]) -> Result<()> {
     if embedded.is_some() {
         print!("{}", demo::welcome(process.stats_port));
     }
+    let pid_file = Rc::new(RefCell::new(None));
+    let ready = when_ready(&process, pid_file.clone());
     let workers = if process.threads == 0 { reactor::allowed_cpus() } else { process.threads as usize };
-    let outcome = control::run(Options { settings, process, workers, version: VERSION, log: log.clone() });
+    let outcome =
+        control::run(Options { settings, process, workers, version: VERSION, log: log.clone(), ready });
     if let Err(error) = &outcome {
         line!(log, Always, "cannot go on: {error}");
     }
     log.flush();
-    drop((pid_file, embedded));
+    drop((pid_file.take(), embedded));
     outcome.map_err(|error| anyhow::anyhow!("{program}: {error}"))
 }
 
-/// The file to read; nothing: start on embedded servers.
-fn conf_file(invocation: &Invocation) -> Option<PathBuf> {
-    invocation
-        .conf_file
-        .clone()
-        .or_else(|| Some(PathBuf::from(DEFAULT_CONF_FILE)).filter(|path| path.exists()))
+/// What is left to do once clients are served: the pid file, and in the background the end of stderr, which tells the
+/// first process that this one serves.
+fn when_ready(process: &Process, pid_file: Rc<RefCell<Option<PidFile>>>) -> Ready {
+    let (path, background) = (process.pid_file.clone(), process.daemonize);
+    Ready(Box::new(move || {
+        if let Some(path) = path {
+            let written = PidFile::write(&path).map_err(|error| {
+                io::Error::new(
+                    error.kind(),
+                    format!("pid file '{}' cannot be written: {error}", path.display()),
+                )
+            })?;
+            pid_file.replace(Some(written));
+        }
+        if background { daemon::tell_serving() } else { Ok(()) }
+    }))
+}
+
+/// The file to read; nothing: start on embedded servers. That is for trying Cashew by hand: whoever calls it as
+/// nutcracker, or as a service, and has no configuration is told so instead.
+fn conf_file(invocation: &Invocation, args: &[OsString]) -> Result<Option<PathBuf>> {
+    if let Some(file) = &invocation.conf_file {
+        return Ok(Some(file.clone()));
+    }
+    let file = PathBuf::from(DEFAULT_CONF_FILE);
+    if let Some(word) = args.iter().skip(1).find(|word| !is_flag(word) && is_configuration(word))
+        && invocation.program == Program::Cashew
+    {
+        bail!("cashew: what is '{0}' for? A configuration is given with -c {0}", Path::new(word).display());
+    }
+    let flags = &invocation.process;
+    let service = flags.daemonize.is_some() || flags.pid_file.is_some() || flags.output.is_some();
+    let by_hand = invocation.program == Program::Cashew && !service;
+    Ok(if by_hand && !file.exists() { None } else { Some(file) })
+}
+
+fn is_configuration(word: &OsString) -> bool {
+    let path = Path::new(word);
+    path.is_file() || path.extension().is_some_and(|end| end == "yml" || end == "yaml")
+}
+
+fn is_flag(word: &OsString) -> bool {
+    word.to_string_lossy().starts_with('-')
 }
 
 fn open_log(process: &Process) -> Result<Arc<Log>> {

@@ -147,6 +147,11 @@ impl Health {
         Verdict { eject, ..Verdict::default() }
     }
 
+    /// A probe could not be made; another is, as if this one had never been due.
+    pub(crate) fn not_probed(&mut self, rules: Rules, now: Instant, chance: f64) {
+        self.probe = Probe::At(now + self.wait(rules, chance));
+    }
+
     /// How long until the next probe: for an ejected server its retry timeout; for one that is merely down a
     /// short time that doubles. A quarter of it is left to chance, so that proxies do not knock together.
     fn wait(&self, rules: Rules, chance: f64) -> Duration {

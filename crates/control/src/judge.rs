@@ -36,6 +36,9 @@ impl Plane {
     pub(crate) fn take_probe(&mut self, probed: &Probed) {
         let &Probed { pool, server, answered } = probed;
         let (rules, room, chance) = (self.rules(pool), self.has_room(pool), self.chance());
+        let Some(answered) = answered else {
+            return self.health[pool][server].not_probed(rules, Instant::now(), chance);
+        };
         let verdict = self.health[pool][server].probed(answered, rules, room, Instant::now(), chance);
         self.carry_out(pool, server, verdict);
     }

@@ -24,4 +24,4 @@ mod start;
 
 pub use capacity::Capacity;
 pub use log::{Level, Log};
-pub use start::{Options, StartError, run};
+pub use start::{Options, Ready, StartError, run};

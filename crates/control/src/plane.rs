@@ -85,13 +85,14 @@ pub(crate) struct Info {
 pub(crate) struct Probed {
     pub(crate) pool: usize,
     pub(crate) server: usize,
-    pub(crate) answered: bool,
+    /// Nothing: the server could not be asked.
+    pub(crate) answered: Option<bool>,
 }
 
 impl Plane {
     /// Starts the workers.
     pub(crate) fn start(options: Options, capacity: Capacity, bound: Bound) -> io::Result<Plane> {
-        let Options { settings, process: asked, workers: count, version, log } = options;
+        let Options { settings, process: asked, workers: count, version, log, ready: _ } = options;
         let layout = Layout { pools: settings.pools.iter().map(pool_layout).collect() };
         let registry = Arc::new(Registry::new(layout, count + 1));
         let events = Arc::new(EventRing::new(EVENTS));

@@ -2,6 +2,7 @@
 
 use crate::discovery::dns;
 use config::{Address, Pool, Protocol};
+use reactor::net;
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -16,11 +17,16 @@ const MIN_WITHIN: Duration = Duration::from_secs(1);
 /// More than any answer to a probe has.
 const ANSWER_BYTES: usize = 4096;
 
-/// Whether server `server` of `pool` answers `PING` (after AUTH, where there is a password) or `version`.
-pub(crate) async fn probe(pool: &Pool, server: usize) -> bool {
+/// Whether server `server` of `pool` answers `PING` (after AUTH, where there is a password) or `version`. Nothing: it
+/// could not be asked, for a reason of the proxy's own.
+pub(crate) async fn probe(pool: &Pool, server: usize) -> Option<bool> {
     let within =
         pool.timeout.map_or(PROBE_WITHIN, |timeout| Duration::from_millis(timeout.0).max(MIN_WITHIN));
-    matches!(tokio::time::timeout(within, ask(pool, server)).await, Ok(Ok(true)))
+    match tokio::time::timeout(within, ask(pool, server)).await {
+        Ok(Ok(answered)) => Some(answered),
+        Ok(Err(error)) if net::is_exhausted(&error) => None,
+        Ok(Err(_)) | Err(_) => Some(false),
+    }
 }
 
 async fn ask(pool: &Pool, server: usize) -> io::Result<bool> {

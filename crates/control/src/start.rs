@@ -28,6 +28,17 @@ pub struct Options {
     pub version: &'static str,
     /// The log, open.
     pub log: Arc<Log>,
+    /// Called once, when everything is bound and clients are served.
+    pub ready: Ready,
+}
+
+/// What the binary wants done when the proxy serves.
+pub struct Ready(pub Box<dyn FnOnce() -> io::Result<()>>);
+
+impl std::fmt::Debug for Ready {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ready")
+    }
 }
 
 /// Why the proxy did not start.
@@ -77,7 +88,7 @@ pub enum StartError {
 }
 
 /// Runs the proxy until it is told to stop. Answers when everything has ended in good order.
-pub fn run(options: Options) -> Result<(), StartError> {
+pub fn run(mut options: Options) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Before anybody can find us: a log rotation that comes early must not kill the process.
     let signals = {
@@ -106,8 +117,12 @@ pub fn run(options: Options) -> Result<(), StartError> {
     let paths = options.settings.pools.iter().filter_map(unix_path);
     let paths = paths.chain(stats.path()).chain(control.as_ref().map(ControlSocket::path));
     let own: Vec<OwnSocket> = paths.filter_map(OwnSocket::new).collect();
-    let outcome = Plane::start(options, capacity, Bound { listeners: sockets, stats, control })
-        .and_then(|plane| plane.run(runtime, signals));
+    let ready = std::mem::replace(&mut options.ready, Ready(Box::new(|| Ok(()))));
+    let outcome =
+        Plane::start(options, capacity, Bound { listeners: sockets, stats, control }).and_then(|plane| {
+            ready.0()?;
+            plane.run(runtime, signals)
+        });
     own.into_iter().for_each(OwnSocket::remove);
     Ok(outcome?)
 }

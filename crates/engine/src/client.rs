@@ -30,6 +30,8 @@ pub struct Client {
     pub dirty: bool,
     /// Whether it has said the pool's password, where there is one.
     pub authenticated: bool,
+    /// Whether it began a transaction, which is not supported: nothing of it may run.
+    pub in_transaction: bool,
     /// Whether it asked for RESP3.
     pub resp3: bool,
     /// Bytes of a refused request that are still to come and are dropped.
@@ -101,6 +103,7 @@ impl Client {
             paused: false,
             dirty: false,
             authenticated,
+            in_transaction: false,
             resp3: false,
             swallow: 0,
             output_max: usize::MAX,

@@ -21,6 +21,8 @@ pub enum Cause {
     Unreachable,
     /// The server sent what is no reply, or a reply that nobody asked for.
     InvalidReply,
+    /// The proxy itself is out of descriptors, ports or memory; the server is not to blame.
+    Exhausted,
     /// An operator has taken the server out.
     Drained,
     /// So much waits for the server already that more would only cost memory.
@@ -41,6 +43,7 @@ impl Cause {
             Cause::HostDown => "Host is down",
             Cause::Unreachable => "No route to host",
             Cause::InvalidReply => "Invalid argument",
+            Cause::Exhausted => "the proxy has no descriptors left",
             Cause::Drained => "server is drained for maintenance",
             Cause::QueueFull => "too much waits for the server already",
             Cause::HandshakeRefused => "server refused the proxy's AUTH or SELECT (see the log)",

@@ -54,7 +54,8 @@ impl Core {
         let worked = current && conn.replies > 0 && conn.phase == Phase::Ready;
         let connecting = matches!(conn.phase, Phase::Connecting | Phase::Waiting);
         let attempted = conn.phase == Phase::Connecting;
-        if !(idle && ended) && cause != Cause::HandshakeRefused {
+        let innocent = (idle && ended) || matches!(cause, Cause::HandshakeRefused | Cause::Exhausted);
+        if !innocent {
             let down = connecting || (cause == Cause::TimedOut && self.is_silent(s));
             self.report_failure(pool, server, cause, down);
         }

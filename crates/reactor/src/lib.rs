@@ -42,7 +42,7 @@ pub use affinity::{allowed_cpus, cpu_list, pin};
 pub use epoll::{Events, Reactor};
 pub use host::{host_name, system};
 pub use limits::{raise_nofile, set_nofile, somaxconn};
-pub use session::leave_terminal;
+pub use session::{leave_terminal, silence_stderr};
 pub use wake::Waker;
 
 /// A number of the owner's choice that comes back with every event of a descriptor.

@@ -12,7 +12,7 @@
 mod clients;
 mod gate;
 mod handle;
-mod linger;
+pub mod linger;
 mod link;
 mod listen;
 mod servers;

@@ -13,7 +13,7 @@ const CHUNK: usize = 64 << 10;
 
 /// So many sockets may linger at once; beyond it the oldest goes. They are not counted as clients, so they
 /// must fit the descriptors that are reserved.
-const LINGERING_MAX: usize = 16;
+pub const LINGERING_MAX: usize = 8;
 
 /// Sockets on their way out.
 #[derive(Debug, Default)]

@@ -10,6 +10,9 @@ use std::sync::Arc;
 /// those already in.
 const ACCEPTS_PER_TICK: usize = 64;
 
+/// So many clients beyond the limit are told and closed per listener and tick: each holds a descriptor until then.
+const REFUSALS_PER_TICK: usize = 4;
+
 /// A listening socket of a pool, shared by all workers.
 #[derive(Clone, Debug)]
 pub struct Listener {
@@ -48,10 +51,16 @@ pub(crate) struct Acceptor {
 impl Acceptor {
     pub(crate) fn accept(&mut self, index: usize, mut found: impl FnMut(Accepted)) {
         let Some(listener) = self.listeners.get(index).cloned() else { return };
+        let mut refused = 0;
         for _ in 0..ACCEPTS_PER_TICK {
             match net::accept(&*listener.socket) {
                 Ok(None) => return,
-                Ok(Some((socket, peer))) => self.place(&listener, socket, peer, &mut found),
+                Ok(Some((socket, peer))) => {
+                    refused += usize::from(!self.place(&listener, socket, peer, &mut found));
+                    if refused == REFUSALS_PER_TICK {
+                        return;
+                    }
+                }
                 Err(error) if net::is_exhausted(&error) => {
                     found(Accepted::Exhausted(listener.pool, error));
                     self.refuse_with_spare(&listener);
@@ -62,13 +71,21 @@ impl Acceptor {
         }
     }
 
-    fn place(&self, listener: &Listener, socket: OwnedFd, peer: Peer, found: &mut impl FnMut(Accepted)) {
+    /// Finds a worker for a client; answers whether there is room for it.
+    fn place(
+        &self,
+        listener: &Listener,
+        socket: OwnedFd,
+        peer: Peer,
+        found: &mut impl FnMut(Accepted),
+    ) -> bool {
         let worker = match self.gate.enter(listener.pool, self.here) {
             Ok(worker) => worker,
             Err(limit) => {
                 // The client may be gone already; there is nobody else to tell.
                 _ = net::send(&socket, listener.refusal.as_bytes());
-                return found(Accepted::Refused(socket, listener.pool, peer, limit));
+                found(Accepted::Refused(socket, listener.pool, peer, limit));
+                return false;
             }
         };
         if peer.inet().is_some() {
@@ -83,6 +100,7 @@ impl Acceptor {
         } else {
             self.workers[worker].send(Message::Client { socket, pool: listener.pool, peer });
         }
+        true
     }
 
     /// Out of descriptors: the spare one is let go to accept a client, tell it and close it.

@@ -132,15 +132,17 @@ impl ConnSocket {
 
 /// What a system call's error means for a request.
 fn cause(error: &io::Error) -> Cause {
+    if net::is_exhausted(error) {
+        return Cause::Exhausted;
+    }
     match error.kind() {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
             Cause::Refused
         }
         io::ErrorKind::TimedOut => Cause::TimedOut,
         io::ErrorKind::BrokenPipe => Cause::BrokenPipe,
-        io::ErrorKind::HostUnreachable
-        | io::ErrorKind::NetworkUnreachable
-        | io::ErrorKind::AddrNotAvailable => Cause::Unreachable,
+        io::ErrorKind::AddrNotAvailable => Cause::Exhausted,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Cause::Unreachable,
         _ => Cause::Reset,
     }
 }

@@ -21,17 +21,17 @@ fn clients_beyond_the_descriptors_are_told_and_others_go_on() {
     let line = format!("127.0.0.1:{}:1", server.port());
     let config = rig::pool("alpha", redis, "redis: true", &[line])
         + &rig::pool("bravo", memcached, "", &["127.0.0.1:1:1"]);
-    let process = with_descriptors(64, &config, stats_port);
+    let process = with_descriptors(128, &config, stats_port);
     for port in [redis, memcached] {
         wait::until("the pools to listen", || Client::connect_port(port).is_ok());
     }
     rig::settled(stats_port, &["alpha", "bravo"]);
     let read = || stats(stats_port);
     let room = usize::try_from(number(&read(), &["max_clients"])).expect("positive");
-    assert_eq!(number(&read(), &["max_fds"]), 64);
-    assert!((16..64).contains(&room), "{room}");
+    assert_eq!(number(&read(), &["max_fds"]), 128);
+    assert!((16..128).contains(&room), "{room}");
     assert!(
-        process.stderr().contains(&format!("max fds 64 max client conns {room} max server conns ")),
+        process.stderr().contains(&format!("max fds 128 max client conns {room} max server conns ")),
         "{}",
         process.stderr()
     );

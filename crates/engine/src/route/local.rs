@@ -170,7 +170,7 @@ impl Core {
         }
     }
 
-    fn reset(&mut self, c: u32) {
+    pub(crate) fn reset(&mut self, c: u32) {
         let open = self.view(c).redis_auth.is_none();
         let client = &mut self.replies.clients[c];
         client.authenticated = open;

@@ -71,13 +71,42 @@ impl Core {
         if !self.replies.clients[c].authenticated && !command.allowed_unauthenticated() {
             return self.answer_now(c, |out| encode::error(b"NOAUTH Authentication required", out));
         }
+        if self.replies.clients[c].in_transaction {
+            return self.refuse_in_transaction(c, command);
+        }
         match command.route {
             Route::ByKey => self.route_by_key(c, command, args),
             Route::Split(split) => self.route_split(c, command, split, args),
             Route::Fanout(fanout) => self.route_fanout(c, command, fanout, args),
             Route::Local(local) => self.route_local(c, command, local, args),
-            Route::NotYet(_) | Route::Refused(_) => self.answer_now(c, |out| command.refusal(out)),
+            Route::NotYet(_) | Route::Refused(_) => {
+                self.replies.clients[c].in_transaction = command.name == "MULTI";
+                self.answer_now(c, |out| command.refusal(out));
+            }
         }
+    }
+
+    /// Between a refused MULTI and its EXEC nothing runs: half a transaction would be worse than none. What is read
+    /// is what a redis says whose MULTI went wrong.
+    fn refuse_in_transaction(&mut self, c: u32, command: &'static Command) {
+        let text: &[u8] = match command.name {
+            "EXEC" => b"EXECABORT Transaction discarded because of previous errors.",
+            "DISCARD" | "RESET" => {
+                self.replies.clients[c].in_transaction = false;
+                return match command.name {
+                    "RESET" => self.reset(c),
+                    _ => self.answer_now(c, |out| encode::simple(b"OK", out)),
+                };
+            }
+            "QUIT" => {
+                self.answer_now(c, |out| encode::simple(b"OK", out));
+                return self.quit_client(c, false);
+            }
+            "MULTI" => b"ERR MULTI calls can not be nested",
+            _ => b"ERR not run: it is part of a transaction, and cashew does not support MULTI yet",
+        };
+        self.replies.clients[c].in_transaction = command.name != "EXEC";
+        self.answer_now(c, |out| encode::error(text, out));
     }
 
     /// A browser was tricked into posting here: what follows are not commands, so nothing more is read.
