@@ -46,8 +46,9 @@ fn stale() -> anyhow::Result<Vec<(PathBuf, String)>> {
         ("docs/commands.md", docs::markdown(&rows)),
         ("docs/config.md", config::markdown()),
     ];
-    let differs =
-        |path: &str, text: &str| std::fs::read_to_string(crate::root().join(path)).ok().as_deref() != Some(text);
+    let differs = |path: &str, text: &str| {
+        std::fs::read_to_string(crate::root().join(path)).ok().as_deref() != Some(text)
+    };
     Ok(files
         .into_iter()
         .filter(|(path, text)| differs(path, text))
