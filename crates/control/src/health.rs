@@ -30,7 +30,8 @@ pub(crate) struct Rules {
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     failures: u32,
-    last_break: Option<Instant>,
+    /// The first of the connections that broke together.
+    broke_at: Option<Instant>,
     down: Option<Cause>,
     ejected: bool,
     probe: Probe,
@@ -57,12 +58,12 @@ pub(crate) struct Verdict {
     pub(crate) recovered: bool,
 }
 
-/// Connections that break within this time broke together and are one failure.
+/// Connections that break within this time of the first broke together and are one failure.
 const TOGETHER: Duration = Duration::from_millis(100);
 
 /// The first probe of a server that is down, and the longest wait between two.
 const FIRST_PROBE: Duration = Duration::from_millis(50);
-const SLOWEST_PROBE: Duration = Duration::from_secs(5);
+const SLOWEST_PROBE: Duration = Duration::from_millis(500);
 
 impl Health {
     /// A worker saw the server fail. `room`: whether the pool may lose one more server; `chance` is in 0..1.
@@ -75,9 +76,9 @@ impl Health {
         chance: f64,
     ) -> Verdict {
         let broke = matches!(failure.cause, Cause::Closed | Cause::Reset | Cause::BrokenPipe);
-        let together = broke && self.last_break.is_some_and(|last| now.duration_since(last) < TOGETHER);
-        if broke {
-            self.last_break = Some(now);
+        let together = broke && self.broke_at.is_some_and(|first| now.duration_since(first) < TOGETHER);
+        if broke && !together {
+            self.broke_at = Some(now);
         }
         let mut verdict = Verdict::default();
         if failure.down && self.down.is_none() {
@@ -217,6 +218,15 @@ mod tests {
             assert!(!health.failed(RESET, RULES, true, now, 0.0).eject);
         }
         assert!(health.failed(RESET, RULES, true, now + TOGETHER * 2, 0.0).eject);
+    }
+
+    #[test]
+    fn a_server_that_closes_every_connection_is_ejected_however_often_it_does() {
+        let now = Instant::now();
+        let mut health = Health::default();
+        let after = |ms| now + Duration::from_millis(ms);
+        let ejected = (0..200).find(|&ms| health.failed(RESET, RULES, true, after(ms), 0.0).eject);
+        assert_eq!(ejected, Some(TOGETHER.as_millis() as u64));
     }
 
     #[test]

@@ -279,8 +279,9 @@ impl Plane {
             for (server, health) in servers.iter_mut().enumerate() {
                 if health.probe_due(now) {
                     let (settings, done) = (self.settings.clone(), self.probes.0.clone());
+                    let urgent = settings.pools[pool].auto_eject_hosts && health.is_in();
                     tokio::task::spawn_local(async move {
-                        let answered = probe::probe(&settings.pools[pool], server).await;
+                        let answered = probe::probe(&settings.pools[pool], server, urgent).await;
                         // Nobody listens only when the process is ending.
                         _ = done.send(Probed { pool, server, answered });
                     });

@@ -18,10 +18,11 @@ const MIN_WITHIN: Duration = Duration::from_secs(1);
 const ANSWER_BYTES: usize = 4096;
 
 /// Whether server `server` of `pool` answers `PING` (after AUTH, where there is a password) or `version`. Nothing: it
-/// could not be asked, for a reason of the proxy's own.
-pub(crate) async fn probe(pool: &Pool, server: usize) -> Option<bool> {
-    let within =
-        pool.timeout.map_or(PROBE_WITHIN, |timeout| Duration::from_millis(timeout.0).max(MIN_WITHIN));
+/// could not be asked, for a reason of the proxy's own. `urgent`: its keys go elsewhere as soon as it fails, so it
+/// gets no more time than a request.
+pub(crate) async fn probe(pool: &Pool, server: usize, urgent: bool) -> Option<bool> {
+    let least = if urgent { Duration::ZERO } else { MIN_WITHIN };
+    let within = pool.timeout.map_or(PROBE_WITHIN, |timeout| Duration::from_millis(timeout.0).max(least));
     match tokio::time::timeout(within, ask(pool, server)).await {
         Ok(Ok(answered)) => Some(answered),
         Ok(Err(error)) if net::is_exhausted(&error) => None,
@@ -74,7 +75,8 @@ fn serves(protocol: Protocol, line: &[u8]) -> bool {
     match protocol {
         Protocol::Memcache => line.starts_with(b"VERSION "),
         Protocol::Redis => {
-            let busy: [&[u8]; 3] = [b"-LOADING", b"-MASTERDOWN", b"-BUSY"];
+            let busy: [&[u8]; 4] =
+                [b"-LOADING", b"-MASTERDOWN", b"-BUSY", b"-ERR max number of clients reached"];
             line.ends_with(b"\n")
                 && (line.starts_with(b"+") || line.starts_with(b"-"))
                 && !busy.iter().any(|code| line.starts_with(code))
@@ -93,6 +95,7 @@ mod tests {
         assert!(serves(b"-MISCONF Redis is configured to save RDB snapshots\r\n"));
         assert!(serves(b"-NOPERM this user has no permissions\r\n"));
         assert!(!serves(b"-LOADING Redis is loading the dataset in memory\r\n"));
+        assert!(!serves(b"-ERR max number of clients reached\r\n"));
         assert!(!serves(b"-BUSY Redis is busy running a script\r\n"));
         assert!(!serves(b"+PO"), "half an answer is none");
         assert!(!serves(b"HTTP/1.1 200 OK\r\n"));

@@ -9,6 +9,13 @@ use config::Protocol;
 use stats::{Event, ServerMetric, Text};
 use wire::{memcache, resp};
 
+/// The first and only line on a connection that redis, memcached or a proxy took although it has too many.
+const TURNED_AWAY: [&[u8]; 3] = [
+    b"-ERR max number of clients reached",
+    b"ERROR Too many open connections",
+    b"SERVER_ERROR max number of clients reached",
+];
+
 impl Core {
     pub(crate) fn conn_data(&mut self, s: u32, bytes: &[u8]) {
         let conn = &mut self.conns[s];
@@ -98,8 +105,14 @@ impl Core {
         self.leave_queue(s, &entry);
         let waited = self.now.mono_us.saturating_sub(entry.at_us);
         self.shard.server_shard(pool, server).latency.record(waited);
+        let turned_away =
+            self.conns[s].replies == 1 && TURNED_AWAY.iter().any(|text| reply.starts_with(text));
+        if turned_away {
+            // An answer, but no service. The server closes next, which counts as one failure with this.
+            self.report_failure(pool as u32, server as u32, Cause::Closed, false);
+        }
         let state = &mut self.pools[pool].servers[server];
-        if state.failing && !late && !matches!(entry.target, Target::Handshake(_)) {
+        if state.failing && !turned_away && !late && !matches!(entry.target, Target::Handshake(_)) {
             state.failing = false;
             self.replies
                 .outputs

@@ -86,6 +86,25 @@ fn closing_when_idle_is_no_failure() {
 }
 
 #[test]
+fn a_server_that_has_too_many_clients_fails_although_it_says_so() {
+    let mut rig = redis(1);
+    let client = rig.client();
+    let full = "-ERR max number of clients reached\r\n";
+    for failed in 1..=3 {
+        rig.send(client, request("GET a"));
+        rig.reply(0, full);
+        assert_eq!(rig.read(client), full);
+        rig.lose(0, Cause::Closed);
+        assert_eq!(failures(&rig), vec![Cause::Closed; failed]);
+    }
+    assert!(!rig.said.iter().any(|said| matches!(said, Output::ServerAnswered { .. })));
+    rig.send(client, requests(&["GET a", "GET a"]));
+    rig.reply(0, format!("$-1\r\n{full}"));
+    assert_eq!(rig.read(client), format!("$-1\r\n{full}"));
+    assert_eq!(failures(&rig).len(), 3, "later on a connection it is any error");
+}
+
+#[test]
 fn what_was_queued_when_an_idle_server_closes_goes_elsewhere() {
     let mut rig = redis(1);
     let client = rig.client();
