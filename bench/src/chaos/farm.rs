@@ -71,7 +71,8 @@ impl Server {
         let mut reader = BufReader::new(socket.try_clone()?);
         let mut lines = Vec::new();
         for command in commands {
-            writeln!(socket, "{command}\r")?;
+            // In one write: in two, the second would wait for the first to be acknowledged.
+            socket.write_all(format!("{command}\r\n").as_bytes())?;
             let mut line = String::new();
             reader.read_line(&mut line).with_context(|| format!("{command} to {}", self.name))?;
             lines.push(line.trim_end().to_owned());
