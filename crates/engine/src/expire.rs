@@ -118,14 +118,14 @@ impl Core {
         self.now.mono_us.saturating_sub(conn.heard_us) >= timeout / 2
     }
 
-    /// Takes back what has not begun to leave a retired connection: what is overdue never leaves at all (its client
-    /// has read an error and may ask again), what is younger goes over a fresh connection.
-    fn take_back_unsent(&mut self, s: u32, lane: u32) {
+    /// Takes back what has not begun to leave a retired connection: its clients read an error and may ask again, and
+    /// nothing of it is carried out behind their backs. Sent over a fresh connection, younger requests could
+    /// overtake older ones of the same client that this connection still carries.
+    fn take_back_unsent(&mut self, s: u32) {
         let conn = &mut self.conns[s];
-        let (pool, server) = (conn.pool, conn.server);
+        let protocol = self.topology.pools[conn.pool as usize].protocol;
         let first = conn.queue.partition_point(|entry| entry.start < conn.stream.written());
         let Some(cut) = conn.queue.get(first).map(|entry| entry.start) else { return };
-        let bytes = conn.stream.between(cut, conn.whole).to_vec();
         let end = std::mem::replace(&mut conn.whole, cut);
         conn.stream.truncate(cut);
         let taken = conn.queue.split_off(first);
@@ -134,14 +134,8 @@ impl Core {
         conn.unsent -= taken.len();
         self.count_server(s, ServerMetric::InQueue).sub(taken.len() as u64);
         self.count_server(s, ServerMetric::InQueueBytes).sub(end - cut);
-        let ends: Vec<u64> = taken.iter().skip(1).map(|next| next.start).chain([end]).collect();
-        for (entry, end) in taken.into_iter().zip(ends).skip(overdue) {
-            match self.usable_conn(pool, server, lane) {
-                Ok(fresh) => {
-                    self.send_again(fresh, &bytes[(entry.start - cut) as usize..(end - cut) as usize], entry);
-                }
-                Err(cause) => self.fail_unasked(pool, entry.target, cause),
-            }
+        for entry in taken.into_iter().skip(overdue) {
+            self.fail(protocol, entry.target, Cause::TimedOut.text());
         }
     }
 
@@ -159,7 +153,7 @@ impl Core {
         let state = &mut self.pools[pool as usize].servers[server as usize];
         state.conns[slot as usize] = NONE;
         state.retired.push_back(s);
-        self.take_back_unsent(s, slot);
+        self.take_back_unsent(s);
         if self.conns[s].expired == self.conns[s].queue.len() {
             return self.discard_conn(s);
         }

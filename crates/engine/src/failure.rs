@@ -101,7 +101,7 @@ impl Core {
     }
 
     /// Queues a request on another connection; its time goes on counting from when it was first queued.
-    pub(crate) fn send_again(&mut self, s: u32, bytes: &[u8], entry: InFlight) {
+    fn send_again(&mut self, s: u32, bytes: &[u8], entry: InFlight) {
         let queue = &mut self.conns[s].queue;
         if queue.iter().all(|ahead| matches!(ahead.target, Target::Handshake(_))) {
             // On a fresh connection: the handshake must not take longer than the request may.
