@@ -275,6 +275,7 @@ impl Plane {
     fn look(&mut self) {
         let now = Instant::now();
         self.event_log.drain(&self.events, self.registry.layout(), &self.log, now);
+        self.shard.worker(stats::WorkerMetric::EventsDropped).set(self.events.dropped());
         for (pool, servers) in self.health.iter_mut().enumerate() {
             for (server, health) in servers.iter_mut().enumerate() {
                 if health.probe_due(now) {

@@ -98,7 +98,7 @@ metrics! {
         OutQueue          Twemproxy Gauge     "out_queue"          "# requests in outgoing queue";
         OutQueueBytes     Twemproxy Gauge     "out_queue_bytes"    "current request bytes in outgoing queue";
         HandshakeErrors   Cashew    Counter   "handshake_errors"   "# server connections closed because the server refused AUTH, SELECT or the like";
-        LateReplies       Cashew    Counter   "late_replies"       "# replies thrown away because their client was gone or had been answered";
+        LateReplies       Cashew    Counter   "late_replies"       "# replies thrown away because their request had timed out";
         ConnectErrors     Cashew    Counter   "connect_errors"     "# connections to the server that could not be made";
     }
 }
@@ -110,7 +110,7 @@ metrics! {
         CurrConnections   Twemproxy Gauge     "curr_connections"   "# connections open now, listening sockets included";
         Ticks             Cashew    Counter   "ticks"              "# turns of the workers' loops";
         Wakeups           Cashew    Counter   "wakeups"            "# times a worker was woken by another thread";
-        EventsDropped     Cashew    Counter   "events_dropped"     "# log lines left out because too many came at once";
+        EventsDropped     Cashew    Counter   "events_dropped"     "# events from workers that came too fast to be logged";
     }
 }
 
