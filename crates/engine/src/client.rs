@@ -26,6 +26,9 @@ pub struct Client {
     pub reading: Reading,
     /// Whether the worker has been asked not to read.
     pub paused: bool,
+    /// Whether what it asks next waits until all that it has asked is answered: a reply is still due on a
+    /// connection that takes no new requests, and the next one's must not be carried out first.
+    pub in_order: bool,
     /// Whether an `Output::WriteClient` is out for it.
     pub dirty: bool,
     /// Whether it has said the pool's password, where there is one.
@@ -101,6 +104,7 @@ impl Client {
             asked: 0,
             reading: Reading::Open,
             paused: false,
+            in_order: false,
             dirty: false,
             authenticated,
             in_transaction: false,

@@ -276,13 +276,17 @@ impl Core {
         let full = client.queued >= view.client_max_pipeline
             || client.asked >= view.client_request_limit
             || client.held() >= view.client_output_limit;
-        if full && !client.paused {
+        client.in_order &= client.head != NONE;
+        let wait = full || client.in_order;
+        if wait && !client.paused {
             client.paused = true;
             let id = self.replies.clients.id(c);
             self.replies.outputs.push_back(Output::PauseClient(id));
-            self.count_client(c, PoolMetric::ClientPaused);
+            if full {
+                self.count_client(c, PoolMetric::ClientPaused);
+            }
         }
-        full
+        wait
     }
 
     /// Reads on once half of what made it wait is gone.
@@ -291,7 +295,8 @@ impl Core {
         let view = &self.topology.pools[client.pool as usize];
         let roomy = client.queued <= view.client_max_pipeline / 2
             && client.asked <= view.client_request_limit / 2
-            && client.held() <= view.client_output_limit / 2;
+            && client.held() <= view.client_output_limit / 2
+            && !(client.in_order && client.head != NONE);
         if !client.paused || !roomy {
             return;
         }

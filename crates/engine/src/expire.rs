@@ -5,7 +5,7 @@ use crate::error::Cause;
 use crate::id::ConnId;
 use crate::limits::RETIRED_PER_SERVER;
 use crate::output::Closing;
-use crate::request::Target;
+use crate::request::{State, Target};
 use crate::server_conn::{InFlight, Phase};
 use crate::slab::NONE;
 use stats::{Event, PoolMetric, ServerMetric};
@@ -139,6 +139,22 @@ impl Core {
         }
     }
 
+    /// Clients that are still owed replies on a connection which takes no more requests ask nothing further
+    /// until they have them: over another connection it could be carried out first.
+    pub(crate) fn keep_order(&mut self, s: u32) {
+        for entry in self.conns[s].queue.iter().skip(self.conns[s].expired) {
+            let request = match entry.target {
+                Target::Request(request) | Target::Instead(request, _) => request,
+                Target::Part { merge, .. } => self.merges[merge].request,
+                Target::Nobody | Target::Handshake(_) => continue,
+            };
+            let slot = &self.replies.requests[request];
+            if !matches!(slot.state, State::Orphan) {
+                self.replies.clients[slot.client].in_order = true;
+            }
+        }
+    }
+
     /// A reply is overdue: new requests go to another connection. This one stays for what younger
     /// requests are still owed, and closes when there is nothing left to wait for.
     fn retire(&mut self, s: u32) {
@@ -154,6 +170,7 @@ impl Core {
         state.conns[slot as usize] = NONE;
         state.retired.push_back(s);
         self.take_back_unsent(s);
+        self.keep_order(s);
         if self.conns[s].expired == self.conns[s].queue.len() {
             return self.discard_conn(s);
         }

@@ -136,9 +136,8 @@ impl Core {
                 );
             }),
             Ok(()) => {
-                let client = &mut self.replies.clients[c];
-                client.resp3 = resp3;
-                let number = client.number;
+                self.speak(c, resp3);
+                let number = self.replies.clients[c].number;
                 self.answer_now(c, |out| write_hello(out, number, resp3));
             }
         }
@@ -170,12 +169,20 @@ impl Core {
         }
     }
 
+    /// Changes a client's protocol. What it asks next goes over other connections, where it must not overtake what
+    /// it has asked.
+    fn speak(&mut self, c: u32, resp3: bool) {
+        let client = &mut self.replies.clients[c];
+        client.in_order |= client.resp3 != resp3;
+        client.resp3 = resp3;
+    }
+
     pub(crate) fn reset(&mut self, c: u32) {
         let open = self.view(c).redis_auth.is_none();
         let client = &mut self.replies.clients[c];
         client.authenticated = open;
-        client.resp3 = false;
         client.about = None;
+        self.speak(c, false);
         self.answer_now(c, |out| encode::simple(b"RESET", out));
     }
 

@@ -38,17 +38,38 @@ fn only_requests_that_are_due_time_out_and_their_late_replies_are_dropped() {
 #[test]
 fn new_requests_do_not_wait_behind_a_reply_that_is_overdue() {
     let mut rig = timed(100);
+    let (client, other) = (rig.client(), rig.client());
+    rig.send(client, request("GET first"));
+    rig.later(60);
+    rig.send(client, request("INCR second"));
+    rig.later(40);
+    rig.send(other, request("GET third"));
+    assert_eq!(rig.open_conns(0), 2);
+    rig.reply(0, "$5\r\nthird\r\n");
+    assert_eq!(rig.read(other), "$5\r\nthird\r\n");
+    rig.reply_first(0, "$5\r\nfirst\r\n:2\r\n");
+    assert_eq!(rig.read(client), "-ERR Connection timed out\r\n:2\r\n");
+    assert_eq!(rig.open_conns(0), 1);
+}
+
+#[test]
+fn a_client_with_a_request_on_a_timed_out_connection_does_not_overtake_itself() {
+    let mut rig = timed(100);
     let client = rig.client();
     rig.send(client, request("GET first"));
     rig.later(60);
-    rig.send(client, request("GET second"));
+    rig.send(client, request("SET k old"));
     rig.later(40);
-    rig.send(client, request("GET third"));
-    assert_eq!(rig.open_conns(0), 2);
-    rig.reply(0, "$5\r\nthird\r\n");
-    rig.reply_first(0, "$5\r\nfirst\r\n$6\r\nsecond\r\n");
-    assert_eq!(rig.read(client), "-ERR Connection timed out\r\n$6\r\nsecond\r\n$5\r\nthird\r\n");
+    rig.sent(0);
+    rig.send(client, requests(&["SET k new", "GET k"]));
     assert_eq!(rig.open_conns(0), 1);
+    assert_eq!(rig.sent(0), "", "the newer one waits until the older one is done");
+    rig.reply(0, "$5\r\nfirst\r\n+OK\r\n");
+    let sent = rig.sent(0);
+    assert_eq!(sent.as_bytes(), requests(&["SET k new", "GET k"]));
+    rig.reply(0, "+OK\r\n$3\r\nnew\r\n");
+    assert_eq!(rig.read(client), "-ERR Connection timed out\r\n+OK\r\n+OK\r\n$3\r\nnew\r\n");
+    assert!(rig.said.iter().any(|said| matches!(said, Output::ResumeClient(_))));
 }
 
 #[test]

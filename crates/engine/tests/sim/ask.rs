@@ -16,8 +16,6 @@ pub(crate) struct Ask {
     pub(crate) bytes: Vec<u8>,
     /// So many of its bytes are enough for the proxy to answer.
     pub(crate) enough: usize,
-    /// It is not sent before all earlier ones are answered: it changes the protocol.
-    pub(crate) alone: bool,
     /// Its client speaks RESP3.
     pub(crate) resp3: bool,
     /// The client reads the same whatever the servers say.
@@ -180,7 +178,6 @@ impl Author<'_> {
             seq: self.seq,
             enough: bytes.len(),
             bytes,
-            alone: false,
             resp3: self.resp3,
             any_answer: false,
             tail: b"",

@@ -25,12 +25,10 @@ impl Author<'_> {
         }
     }
 
-    /// Another version, or all from the beginning, once nothing is outstanding: requests of both versions have no
-    /// order among them.
+    /// Another version, or all from the beginning.
     pub(crate) fn change_protocol(&mut self) {
         if self.rng.chance(300) {
             self.ask_here(request(&["RESET"]), reply(|out| encode::simple(b"RESET", out)));
-            self.last().alone = true;
             self.resp3 = false;
             self.name.clear();
             return self.begin_redis();
@@ -38,7 +36,6 @@ impl Author<'_> {
         self.resp3 = self.rng.chance(500);
         let version = if self.resp3 { "3" } else { "2" };
         self.ask_here(request(&["HELLO", version]), greeting(self.resp3));
-        self.last().alone = true;
     }
 
     /// Before the password only a few commands are taken.

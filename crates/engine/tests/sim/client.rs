@@ -16,8 +16,6 @@ pub(crate) struct Client {
     /// All it will send, and how much of it the proxy has.
     pub(crate) stream: Vec<u8>,
     pub(crate) sent: usize,
-    /// Requests that wait until all before them are answered: their places, and where they begin.
-    gates: Vec<(usize, usize)>,
     /// The first request that is not wholly sent.
     pub(crate) unsent: usize,
     /// The first request that is not answered.
@@ -39,6 +37,8 @@ pub(crate) struct Client {
     pub(crate) heard_at: u64,
     /// Has been deaf or paused: its answers may take any time.
     pub(crate) slow: bool,
+    /// Takes its time between requests.
+    pub(crate) ponders: bool,
     /// Has ended its side.
     pub(crate) ended: bool,
     /// Has broken off.
@@ -49,15 +49,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(id: ClientId, pool: usize, protocol: Protocol, asks: Vec<Ask>) -> Client {
-        let (mut start, mut gates) = (0, Vec::new());
-        for (place, ask) in asks.iter().enumerate() {
-            if ask.alone {
-                gates.push((place, start));
-            }
-            start += ask.bytes.len();
-        }
         Client {
-            gates,
             id,
             pool,
             protocol,
@@ -72,6 +64,7 @@ impl Client {
             thinks_until: 0,
             deaf_until: 0,
             half_closes: false,
+            ponders: false,
             vanishes_at: None,
             heard_at: 0,
             slow: false,
@@ -86,27 +79,22 @@ impl Client {
         self.closed.is_none()
     }
 
-    /// How much of its stream may be sent now.
-    fn sendable(&self) -> usize {
-        let shut = |(place, _): &&(usize, usize)| {
-            let waits_for = self.asks.get(self.next..*place).unwrap_or(&[]);
-            waits_for.iter().any(|ask| !matches!(ask.reply, Reply::None))
-        };
-        self.gates.iter().find(shut).map_or(self.stream.len(), |(_, start)| *start)
-    }
-
-    /// Whether it has more to send, and need not wait for an answer first.
+    /// Whether it has more to send.
     pub(crate) fn has_more(&self) -> bool {
-        self.sent < self.sendable()
+        self.sent < self.stream.len()
     }
 
     /// The next bytes it sends; the requests they complete are asked now.
     pub(crate) fn send(&mut self, rng: &mut Rng, now: u64) -> Vec<u8> {
-        let left = self.sendable() - self.sent;
+        let left = self.stream.len() - self.sent;
         let most = self.vanishes_at.map_or(left, |at| left.min(at.saturating_sub(self.sent)));
         let bytes = self.stream[self.sent..self.sent + rng.portion(most)].to_vec();
         self.sent += bytes.len();
         self.heard_at = now;
+        if self.ponders && rng.chance(500) {
+            // Long enough for what it asks next to come while the servers are in trouble with what it asked.
+            self.thinks_until = now + rng.range(1, 150_000);
+        }
         let mut start: usize = self.asks[..self.unsent].iter().map(|ask| ask.bytes.len()).sum();
         while let Some(ask) = self.asks.get_mut(self.unsent) {
             if self.sent < start + ask.enough {

@@ -16,6 +16,8 @@ use wire::resp::encode;
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     done: BTreeMap<String, u32>,
+    /// Stores that were carried out after a newer one of the same client.
+    pub(crate) overtaken: Vec<String>,
 }
 
 impl Journal {
@@ -43,6 +45,8 @@ pub(crate) struct Keyspace {
     server: usize,
     values: BTreeMap<Vec<u8>, Vec<u8>>,
     counters: BTreeMap<Vec<u8>, i64>,
+    /// Of each client, the newest request that stored something.
+    newest: BTreeMap<Vec<u8>, u32>,
 }
 
 /// The part of a key behind its hash tag.
@@ -85,6 +89,12 @@ fn head(value: &[u8]) -> String {
     format!("{}#{}", key.escape_ascii(), request.escape_ascii())
 }
 
+/// The number of the request that stored a value.
+fn number_of(value: &[u8]) -> Option<u32> {
+    let digits = value.split(|byte| *byte == b'#').nth(1)?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
 fn text(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string()
 }
@@ -117,6 +127,13 @@ impl Keyspace {
             return Err(format!("{} is stored under {}", text(value), text(key)));
         }
         self.values.insert(key.to_vec(), value.to_vec());
+        let client = bare(key).split(|byte| *byte == b'.').next().unwrap_or(&[]);
+        let newest = self.newest.entry(client.to_vec()).or_default();
+        let number = number_of(value).unwrap_or(0);
+        if number < *newest {
+            journal.overtaken.push(format!("set {}", head(value)));
+        }
+        *newest = number.max(*newest);
         Ok(())
     }
 

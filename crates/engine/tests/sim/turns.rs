@@ -1,5 +1,6 @@
 //! What clients, servers and the network do in their turns, faults included.
 
+use crate::ask::Reply;
 use crate::check::{SLACK_US, shown};
 use crate::faults::Why;
 use crate::server::{Desk, Peer, Stage};
@@ -162,7 +163,23 @@ impl World {
             self.write_conn(index)?;
         }
         let count = self.rng.below(4);
-        self.work(index, count)
+        self.journal.overtaken.clear();
+        self.work(index, count)?;
+        self.check_overtaken()
+    }
+
+    /// An older store may be carried out after a newer one only when its client was told that it failed.
+    fn check_overtaken(&self) -> Result<(), String> {
+        for token in &self.journal.overtaken {
+            let asks = self.clients.iter().filter(|client| client.is_open() && !client.slow);
+            let asks = asks.flat_map(|client| client.asks.iter().map(move |ask| (client, ask)));
+            for (client, ask) in asks.filter(|(_, ask)| ask.tokens.contains(token)) {
+                if ask.answered.is_none() && !matches!(ask.reply, Reply::None) {
+                    return Err(format!("client {:?}: carried out after a newer one: {token}", client.id));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The connection is gone; whether that is to be noted as a fault.

@@ -156,6 +156,7 @@ impl World {
         let id = self.core.open_client(pool as u32, None);
         let mut client = Client::new(id, pool, self.plan.pools[pool].protocol, asks);
         client.half_closes = half_closes;
+        client.ponders = self.rng.chance(200);
         client.heard_at = self.now;
         client.thinks_until = self.now + if self.rng.chance(500) { 0 } else { self.rng.range(1, 400) };
         client.vanishes_at = vanishes.then(|| self.rng.below(client.stream.len() + 1));
