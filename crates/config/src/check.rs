@@ -151,6 +151,7 @@ fn check_pool(name: &Word, fields: &mut Fields<'_, '_>, resolve: &Resolve<'_>) -
         client_idle_timeout: fields.get("client_idle_timeout", read::millis).filter(|idle| idle.0 > 0),
         max_request_size: fields.value("max_request_size", read::bytes),
         max_reply_size: fields.value("max_reply_size", read::bytes),
+        stream_from: fields.value("stream_from", read::bytes),
         client_max_pipeline: fields.value("client_max_pipeline", read::number),
         client_request_limit: fields.value("client_request_limit", read::bytes),
         client_output_limit: fields.value("client_output_limit", read::bytes),

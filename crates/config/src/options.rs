@@ -124,6 +124,8 @@ pub const POOL: &[Row] = &[
         "The largest request. A client that announces a larger one is told so and closed, before memory is set aside for it."),
     row("max_reply_size", Size { min: 1 << 10, max: SIZE_MAX }, "bytes", "512mb", Cashew,
         "The largest reply. A server that announces a larger one is treated as broken."),
+    row("stream_from", Size { min: 16 << 10, max: SIZE_MAX }, "bytes", "512kb", Cashew,
+        "Values from this size on are passed on as they come instead of being collected first, over a connection of their own, so that small requests do not wait for them."),
     row("client_max_pipeline", Number { min: 1, max: 1_000_000 }, "requests", "4096", Cashew,
         "How many requests of one client may be unanswered before reading from it pauses."),
     row("client_request_limit", Size { min: 4 << 10, max: SIZE_MAX }, "bytes", "16mb", Cashew,

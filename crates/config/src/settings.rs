@@ -83,6 +83,8 @@ pub struct Pool {
     pub max_request_size: Bytes,
     /// The largest reply a server may send.
     pub max_reply_size: Bytes,
+    /// Values from this size on are passed on as they come.
+    pub stream_from: Bytes,
     /// Unanswered requests of one client at which reading from it pauses, at least 1.
     pub client_max_pipeline: u32,
     /// Bytes of unanswered requests of one client at which reading from it pauses.

@@ -5,9 +5,10 @@ use config::Settings;
 /// Descriptors for the log, the reactors, the stats port, and whatever a library opens.
 const RESERVED: u64 = 32;
 
-/// Descriptors per worker beside its connections: reactor, mailbox, spare, clients refused in one tick, and clients
-/// on their way out.
-const PER_WORKER: u64 = 3 + 4 + worker::linger::LINGERING_MAX as u64;
+/// Descriptors per worker beside its connections: reactor, mailbox, spare, clients refused in one tick, clients on
+/// their way out, and connections for large values.
+const PER_WORKER: u64 =
+    3 + 4 + worker::linger::LINGERING_MAX as u64 + engine::limits::LANES_PER_WORKER as u64;
 
 /// How the descriptors are shared out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 //! ```
 //! An idle client owns no buffers: `rest` and `outbox` are empty then.
 
+use crate::id::ConnId;
 use crate::outbox::Outbox;
 use crate::slab::NONE;
 use wire::{memcache, resp};
@@ -29,6 +30,10 @@ pub struct Client {
     /// Whether what it asks next waits until all that it has asked is answered: a reply is still due on a
     /// connection that takes no new requests, and the next one's must not be carried out first.
     pub in_order: bool,
+    /// The large request that it is in the middle of.
+    pub transfer: Transfer,
+    /// Whether that request waits for a connection of its own.
+    pub awaits_lane: bool,
     /// Whether an `Output::WriteClient` is out for it.
     pub dirty: bool,
     /// Whether it has said the pool's password, where there is one.
@@ -84,6 +89,17 @@ pub enum Reading {
     Quit(bool),
 }
 
+/// A large request, passed on as it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// There is none.
+    None,
+    /// It goes out over this connection; once that is gone, its bytes are dropped.
+    To(ConnId),
+    /// It was answered before its end; what is left of it is dropped.
+    Nowhere,
+}
+
 /// Resumable parser state of the client's protocol.
 #[derive(Debug)]
 pub enum Scan {
@@ -105,6 +121,8 @@ impl Client {
             reading: Reading::Open,
             paused: false,
             in_order: false,
+            transfer: Transfer::None,
+            awaits_lane: false,
             dirty: false,
             authenticated,
             in_transaction: false,

@@ -1,9 +1,10 @@
 //! One worker's state, and the hand-over of each input to the part that deals with it.
 
-use crate::client::{Client, Reading, Scan};
+use crate::client::{Client, Reading, Scan, Transfer};
 use crate::deadline::Deadlines;
 use crate::id::{ClientId, ConnId};
 use crate::input::{Input, Now};
+use crate::large_keys::LargeKeys;
 use crate::limits::{BUFFER_BYTES, BUFFER_GROWTH_KEPT, MERGES_KEPT};
 use crate::merge::{Merge, write_cause};
 use crate::output::{Closing, Output};
@@ -15,6 +16,7 @@ use crate::slab::{NONE, Slab};
 use crate::topology::{PoolView, Topology};
 use config::Protocol;
 use stats::{PoolMetric, Registry, Shard, WorkerMetric};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wire::args::Args;
@@ -60,6 +62,12 @@ pub struct Core {
     pub(crate) idle_clients: Deadlines<Client>,
     pub(crate) args: Args,
     pub(crate) scratch: Scratch,
+    /// Keys that had large values.
+    pub(crate) large_keys: LargeKeys,
+    /// Lanes that large requests have now.
+    pub(crate) lanes: usize,
+    /// Clients whose large request waits for a lane.
+    pub(crate) lane_waiters: VecDeque<ClientId>,
     random: u64,
 }
 
@@ -97,6 +105,9 @@ impl Core {
             idle_clients: Deadlines::default(),
             args: Args::default(),
             scratch: Scratch::default(),
+            large_keys: LargeKeys::default(),
+            lanes: 0,
+            lane_waiters: VecDeque::new(),
             random: seed | 1,
         }
     }
@@ -170,6 +181,10 @@ impl Core {
 
     /// When [`Core::expire`] is next to be called, in microseconds.
     pub fn next_deadline(&self) -> Option<u64> {
+        let at_once = !self.replies.flows.is_empty() || !self.replies.torn.is_empty() || self.can_admit();
+        if at_once {
+            return Some(self.now.mono_us);
+        }
         let conns = [&self.deadlines, &self.connects, &self.reconnects, &self.idle_conns];
         conns.into_iter().filter_map(Deadlines::next).chain(self.idle_clients.next()).min()
     }
@@ -250,7 +265,16 @@ impl Core {
 
     /// Acts on every complete request at the start of `bytes`; answers how many bytes are done with.
     fn take_requests(&mut self, c: u32, bytes: &[u8]) -> usize {
-        let swallowed = self.swallow(c, bytes.len());
+        let mut swallowed = self.swallow(c, bytes.len());
+        if self.replies.clients[c].transfer != Transfer::None {
+            swallowed += self.feed(c, &bytes[swallowed..]);
+            if self.replies.clients[c].transfer != Transfer::None {
+                return swallowed;
+            }
+            if matches!(self.replies.clients[c].reading, Reading::Quit(_)) {
+                return bytes.len();
+            }
+        }
         let mut args = std::mem::take(&mut self.args);
         let rest = &bytes[swallowed..];
         let used = match self.replies.clients[c].scan {
@@ -290,14 +314,17 @@ impl Core {
     }
 
     /// Reads on once half of what made it wait is gone.
-    fn resume(&mut self, c: u32) {
+    pub(crate) fn resume(&mut self, c: u32) {
+        if !self.replies.clients[c].paused || self.is_held_up(c) {
+            return;
+        }
         let client = &mut self.replies.clients[c];
         let view = &self.topology.pools[client.pool as usize];
         let roomy = client.queued <= view.client_max_pipeline / 2
             && client.asked <= view.client_request_limit / 2
             && client.held() <= view.client_output_limit / 2
             && !(client.in_order && client.head != NONE);
-        if !client.paused || !roomy {
+        if !roomy {
             return;
         }
         client.paused = false;
@@ -315,6 +342,9 @@ impl Core {
         if client.reading == Reading::Open {
             client.reading = Reading::Ended;
         }
+        if client.transfer != Transfer::None {
+            self.cut_transfer(c);
+        }
         self.settle(c);
     }
 
@@ -330,13 +360,14 @@ impl Core {
         client.outbox.advance(count, &mut self.replies.buffers);
         // Until the rest is taken the worker waits for the socket and needs no further call.
         client.dirty = !client.outbox.is_empty();
+        self.flow_written(c);
         self.resume(c);
         self.settle(c);
     }
 
     /// Answers with an error of the proxy's own and counts it.
     pub(crate) fn answer_error(&mut self, request: u32, protocol: Protocol, text: &str) {
-        if let State::Waiting = self.replies.requests[request].state {
+        if let State::Waiting | State::Flowing(_) = self.replies.requests[request].state {
             let c = self.replies.requests[request].client;
             self.count_client(c, PoolMetric::ForwardError);
         }
@@ -362,6 +393,7 @@ impl Core {
         self.replies.outputs.push_back(Output::CloseClient(self.replies.clients.id(c), closing));
         let metric = if closing == Closing::Clean { PoolMetric::ClientEof } else { PoolMetric::ClientErr };
         self.count_client(c, metric);
+        self.cut_transfer(c);
         let Some(mut client) = self.replies.clients.remove(c) else { return };
         self.count_pool(client.pool, PoolMetric::ClientConnections).sub(1);
         self.shard.worker(WorkerMetric::CurrConnections).sub(1);
@@ -372,6 +404,10 @@ impl Core {
                 State::Parked(reply) => {
                     self.replies.small.give(reply);
                     self.replies.requests.remove(client.head);
+                }
+                State::Flowing(conn) => {
+                    self.replies.requests.remove(client.head);
+                    self.drop_flow(conn);
                 }
                 State::Waiting | State::Orphan => {}
             }

@@ -3,9 +3,9 @@
 use crate::core::Core;
 use crate::error::Cause;
 use crate::id::ConnId;
-use crate::limits::RETIRED_PER_SERVER;
+use crate::limits::{RETIRED_PER_SERVER, SPARE_IDLE_US};
 use crate::output::Closing;
-use crate::request::{State, Target};
+use crate::request::Target;
 use crate::server_conn::{InFlight, Phase};
 use crate::slab::NONE;
 use stats::{Event, PoolMetric, ServerMetric};
@@ -14,6 +14,15 @@ impl Core {
     /// Deals with all whose time is up.
     pub fn expire(&mut self) {
         let now = self.now.mono_us;
+        while let Some(id) = self.replies.flows.pop() {
+            self.resume_flow(id);
+        }
+        while let Some(id) = self.replies.torn.pop() {
+            if let Some(c) = self.replies.clients.live(id) {
+                self.drop_client(c, Closing::Lost);
+            }
+        }
+        self.admit_waiters();
         while let Some(c) = self.replies.overflowed.pop() {
             self.drop_overflowed(c);
         }
@@ -40,6 +49,9 @@ impl Core {
         while let Some(id) = self.deadlines.due(self.now.mono_us) {
             if let Some(s) = self.conns.live(id) {
                 self.conns[s].armed = false;
+                self.hurry_flow(s);
+            }
+            if let Some(s) = self.conns.live(id) {
                 self.expire_conn(s, id);
             }
         }
@@ -58,9 +70,15 @@ impl Core {
     /// Closes a server connection that was not used for `server_idle_timeout`, or looks again later.
     fn close_if_idle(&mut self, s: u32) {
         let conn = &self.conns[s];
-        let Some(idle) = self.topology.pools[conn.pool as usize].server_idle_us else { return };
+        if conn.feeder != NONE {
+            return self.cut_if_stalled(s);
+        }
+        let idle = self.topology.pools[conn.pool as usize].server_idle_us;
+        let is_spare = conn.lane && conn.queue.is_empty() && conn.flow.is_none();
+        let spare = is_spare.then_some(SPARE_IDLE_US);
+        let Some(idle) = idle.into_iter().chain(spare).min() else { return };
         let now = self.now.mono_us;
-        let since = if conn.queue.is_empty() { conn.heard_us } else { now };
+        let since = if conn.queue.is_empty() && conn.flow.is_none() { conn.heard_us } else { now };
         if since.saturating_add(idle) > now {
             self.idle_conns.arm(self.conns.id(s), since.saturating_add(idle));
         } else {
@@ -85,7 +103,22 @@ impl Core {
         let pool = self.conns[s].pool;
         let view = &self.topology.pools[pool as usize];
         let (Some(timeout), protocol) = (view.timeout_us, view.protocol) else { return };
-        let due = self.now.mono_us.saturating_sub(timeout);
+        let now = self.now.mono_us;
+        let due = now.saturating_sub(timeout);
+        if self.awaits_client(s)
+            && let Some(entry) = self.last_queued(s)
+        {
+            entry.at_us = now;
+        }
+        let mut flows_since = None;
+        if let Some(flow) = &mut self.conns[s].flow {
+            if flow.held {
+                flow.at_us = now;
+            } else if flow.at_us <= due {
+                return self.lose_conn(s, Cause::TimedOut);
+            }
+            flows_since = Some(flow.at_us);
+        }
         let before = self.conns[s].expired;
         let is_due = |entry: &InFlight| entry.at_us <= due;
         if self.conns[s].phase != Phase::Ready && self.conns[s].queue.front().is_some_and(is_due) {
@@ -98,13 +131,14 @@ impl Core {
             conn.expired += 1;
             self.fail(protocol, target, Cause::TimedOut.text());
         }
-        if self.conns[s].expired > before {
+        if self.conns[s].expired > before && flows_since.is_none() {
             self.retire(s);
         }
-        if let Some(s) = self.conns.live(id)
-            && let Some(next) = self.conns[s].queue.get(self.conns[s].expired)
-        {
-            self.arm(s, next.at_us);
+        if let Some(s) = self.conns.live(id) {
+            let next = self.conns[s].queue.get(self.conns[s].expired).map(|entry| entry.at_us);
+            if let Some(since) = next.into_iter().chain(flows_since).min() {
+                self.arm(s, since);
+            }
         }
     }
 
@@ -140,17 +174,12 @@ impl Core {
     }
 
     /// Clients that are still owed replies on a connection which takes no more requests ask nothing further
-    /// until they have them: over another connection it could be carried out first.
-    pub(crate) fn keep_order(&mut self, s: u32) {
-        for entry in self.conns[s].queue.iter().skip(self.conns[s].expired) {
-            let request = match entry.target {
-                Target::Request(request) | Target::Instead(request, _) => request,
-                Target::Part { merge, .. } => self.merges[merge].request,
-                Target::Nobody | Target::Handshake(_) => continue,
-            };
-            let slot = &self.replies.requests[request];
-            if !matches!(slot.state, State::Orphan) {
-                self.replies.clients[slot.client].in_order = true;
+    /// until they have them: over another connection it could be carried out first. `from`: the first of its queue's
+    /// places that counts.
+    pub(crate) fn keep_order(&mut self, s: u32, from: usize) {
+        for index in self.conns[s].expired.max(from)..self.conns[s].queue.len() {
+            if let Some(c) = self.client_of(self.conns[s].queue[index].target) {
+                self.replies.clients[c].in_order = true;
             }
         }
     }
@@ -170,7 +199,7 @@ impl Core {
         state.conns[slot as usize] = NONE;
         state.retired.push_back(s);
         self.take_back_unsent(s);
-        self.keep_order(s);
+        self.keep_order(s, 0);
         if self.conns[s].expired == self.conns[s].queue.len() {
             return self.discard_conn(s);
         }

@@ -36,6 +36,7 @@ impl Core {
                 }
                 self.take_part(merge, part, |out| write_cause(protocol, text, out));
             }
+            Target::Quiet(request) => self.quieted(request),
             Target::Nobody | Target::Handshake(_) => {}
         }
     }
@@ -47,7 +48,7 @@ impl Core {
         let conn = &self.conns[s];
         // A server that owes nothing may close: what was queued since has not left and goes elsewhere.
         let owed = conn.queue.iter().skip(conn.expired).any(|entry| entry.start < conn.stream.written());
-        let idle = !owed && conn.phase == Phase::Ready;
+        let idle = !owed && conn.flow.is_none() && conn.phase == Phase::Ready;
         let ended = matches!(cause, Cause::Closed | Cause::Reset | Cause::BrokenPipe);
         // From a retired connection nothing moves: it would come behind younger requests on the current one.
         let current = ended && conn.slot.is_some();
@@ -72,10 +73,19 @@ impl Core {
         if metric == ServerMetric::ConnectErrors {
             self.count_server(s, ServerMetric::ServerErr).add(1);
         }
-        let lane = self.conns[s].slot.unwrap_or(0);
-        let retry_reads = current && self.topology.pools[pool as usize].retry_reads;
+        let conn = &self.conns[s];
+        let alone = conn.lane && conn.queue.len() == 1 && conn.flow.is_none() && conn.feeder == NONE;
+        let view = &self.topology.pools[pool as usize];
+        let first = if conn.resp3 { view.server_connections as u32 } else { 0 };
+        let lane = conn.slot.unwrap_or(first);
+        // One read alone on a lane has nothing that it could overtake.
+        let retry_reads = (current || (ended && alone)) && view.retry_reads;
         let mut conn = self.detach_conn(s);
         let protocol = self.topology.pools[pool as usize].protocol;
+        let feeder = conn.feeder;
+        if let Some(flow) = conn.flow.take() {
+            self.tear_flow(flow, pool, cause);
+        }
         let mut torn = !conn.rest.is_empty();
         let mut again = Vec::new();
         let ends: Vec<u64> = conn.queue.iter().skip(1).map(|next| next.start).chain([conn.whole]).collect();
@@ -98,10 +108,13 @@ impl Core {
         }
         conn.stream.release(&mut self.replies.buffers);
         self.replies.buffers.give(conn.rest);
+        if feeder != NONE {
+            self.resume(feeder);
+        }
     }
 
     /// Queues a request on another connection; its time goes on counting from when it was first queued.
-    fn send_again(&mut self, s: u32, bytes: &[u8], entry: InFlight) {
+    pub(crate) fn send_again(&mut self, s: u32, bytes: &[u8], entry: InFlight) {
         let queue = &mut self.conns[s].queue;
         if queue.iter().all(|ahead| matches!(ahead.target, Target::Handshake(_))) {
             // On a fresh connection: the handshake must not take longer than the request may.
@@ -142,11 +155,15 @@ impl Core {
             self.shard.worker(WorkerMetric::CurrConnections).sub(1);
             self.replies.outputs.push_back(Output::CloseConn(self.conns.id(s)));
         }
+        self.leave_lane(s);
         let conn = self.conns.remove(s).expect("callers hold a living connection");
         let state = &mut self.pools[conn.pool as usize].servers[conn.server as usize];
         match conn.slot {
             Some(slot) => state.conns[slot as usize] = NONE,
-            None => state.retired.retain(|other| *other != s),
+            None => {
+                state.retired.retain(|other| *other != s);
+                state.spare.retain(|other| *other != s);
+            }
         }
         conn
     }

@@ -4,7 +4,8 @@ use crate::core::Core;
 use crate::error::Cause;
 use crate::output::Output;
 use crate::request::{Step, Target};
-use crate::server_conn::{Phase, Scan};
+use crate::server_conn::{InFlight, Phase, Scan};
+use crate::slab::NONE;
 use config::Protocol;
 use stats::{Event, ServerMetric, Text};
 use wire::{memcache, resp};
@@ -29,8 +30,13 @@ impl Core {
             }
             return;
         }
-        let mut rest = std::mem::take(&mut conn.rest);
-        rest.extend_from_slice(bytes);
+        conn.rest.extend_from_slice(bytes);
+        self.work_off(s);
+    }
+
+    /// Goes on with what a server has sent that was not looked at to its end.
+    pub(crate) fn work_off(&mut self, s: u32) {
+        let mut rest = std::mem::take(&mut self.conns[s].rest);
         let Some(used) = self.take_replies(s, &rest) else { return };
         if used == rest.len() {
             self.replies.buffers.give(rest);
@@ -72,7 +78,10 @@ impl Core {
                     self.take_reply(s, &bytes[used..used + len])?;
                     used += len;
                 }
-                Some(None) => break,
+                Some(None) => {
+                    used += self.unfinished_reply(s, &bytes[used..])?;
+                    break;
+                }
                 None => {
                     self.lose_conn(s, Cause::InvalidReply);
                     return None;
@@ -80,9 +89,15 @@ impl Core {
             }
         }
         self.conns[s].forget_answered(&mut self.replies.buffers);
-        if used > 0 && self.conns[s].slot.is_none() && self.conns[s].expired == self.conns[s].queue.len() {
-            // A retired connection owes nothing any more.
-            self.discard_conn(s);
+        let conn = &self.conns[s];
+        let leaving = conn.slot.is_none() && conn.flow.is_none() && conn.feeder == NONE;
+        if used > 0 && leaving && conn.expired == conn.queue.len() {
+            // It owes nothing any more.
+            if used == bytes.len() {
+                self.spare_lane(s)
+            } else {
+                self.discard_conn(s)
+            }
             return None;
         }
         Some(used)
@@ -91,42 +106,37 @@ impl Core {
     /// A whole reply: gives it to whom it answers. Nothing when the connection is gone.
     fn take_reply(&mut self, s: u32, reply: &[u8]) -> Option<()> {
         let conn = &mut self.conns[s];
+        if let Some(flow) = conn.flow.take() {
+            self.end_flow(s, flow, reply);
+            return Some(());
+        }
         // A server may refuse a request before its last byte is out, but not before its first.
         let Some(entry) = conn.queue.front().copied().filter(|entry| entry.start < conn.stream.written())
         else {
             self.lose_conn(s, Cause::InvalidReply);
             return None;
         };
-        conn.queue.pop_front();
-        conn.replies += 1;
-        let late = conn.expired > 0;
-        conn.expired -= usize::from(late);
         let (pool, server) = (conn.pool as usize, conn.server as usize);
-        self.leave_queue(s, &entry);
-        let waited = self.now.mono_us.saturating_sub(entry.at_us);
-        self.shard.server_shard(pool, server).latency.record(waited);
-        let turned_away =
-            self.conns[s].replies == 1 && TURNED_AWAY.iter().any(|text| reply.starts_with(text));
+        let turned_away = conn.replies == 0 && TURNED_AWAY.iter().any(|text| reply.starts_with(text));
         if turned_away {
             // An answer, but no service. The server closes next, which counts as one failure with this.
             self.report_failure(pool as u32, server as u32, Cause::Closed, false);
         }
-        let state = &mut self.pools[pool].servers[server];
-        if state.failing && !turned_away && !late && !matches!(entry.target, Target::Handshake(_)) {
-            state.failing = false;
-            self.replies
-                .outputs
-                .push_back(Output::ServerAnswered { pool: pool as u32, server: server as u32 });
-        }
+        let late = self.take_entry(s, entry, !turned_away);
+        let waited = self.now.mono_us.saturating_sub(entry.at_us);
         match entry.target {
             Target::Nobody if late => self.shard.server(pool, server, ServerMetric::LateReplies).add(1),
             Target::Nobody => {}
             Target::Request(request) => {
+                if self.conns[s].lane && entry.again {
+                    self.forget_key(s, entry);
+                }
                 self.shard.pool_shard(pool).latency.record(waited);
                 self.shard.server(pool, server, ServerMetric::Responses).add(1);
                 self.shard.server(pool, server, ServerMetric::ResponseBytes).add(reply.len() as u64);
                 self.replies.answer(request, |out| out.extend_from_slice(reply));
             }
+            Target::Quiet(request) => self.quieted(request),
             Target::Instead(request, text) => self.replies.answer(request, |out| {
                 out.extend_from_slice(text);
                 out.extend_from_slice(b"\r\n");
@@ -138,11 +148,38 @@ impl Core {
             }
             Target::Handshake(step) => return self.take_handshake(s, step, reply),
         }
+        if self.conns[s].feeder != NONE && self.conns[s].queue.is_empty() {
+            // It is answered before its end: the rest of it is not wanted.
+            let c = self.conns[s].feeder;
+            self.abandon_lane(s);
+            self.resume(c);
+            return None;
+        }
         if entry.fragile && (reply.starts_with(b"CLIENT_ERROR") || reply.starts_with(b"ERROR")) {
             self.lose_conn(s, Cause::InvalidReply);
             return None;
         }
         Some(())
+    }
+
+    /// The request at the queue's front is being answered. `serves`: by a server that does its work. Answers whether the
+    /// reply comes too late.
+    pub(crate) fn take_entry(&mut self, s: u32, entry: InFlight, serves: bool) -> bool {
+        let conn = &mut self.conns[s];
+        conn.queue.pop_front();
+        conn.replies += 1;
+        let late = conn.expired > 0;
+        conn.expired -= usize::from(late);
+        let (pool, server) = (conn.pool, conn.server);
+        self.leave_queue(s, &entry);
+        let waited = self.now.mono_us.saturating_sub(entry.at_us);
+        self.shard.server_shard(pool as usize, server as usize).latency.record(waited);
+        let state = &mut self.pools[pool as usize].servers[server as usize];
+        if state.failing && serves && !late && !matches!(entry.target, Target::Handshake(_)) {
+            state.failing = false;
+            self.replies.outputs.push_back(Output::ServerAnswered { pool, server });
+        }
+        late
     }
 
     fn take_handshake(&mut self, s: u32, step: Step, reply: &[u8]) -> Option<()> {

@@ -40,6 +40,29 @@ pub const SLOWEST_RECONNECT_US: u64 = 2_000_000;
 
 const _: () = assert!(FIRST_RECONNECT_US < SLOWEST_RECONNECT_US);
 
+/// So many bytes of a large request may wait for a server's socket before its client is read no further; it is read on
+/// at half of that.
+pub const TRANSFER_BYTES: usize = 1 << 20;
+
+/// So many large requests per worker have a connection of their own at a time; others wait. The descriptors for them
+/// are set aside.
+pub const LANES_PER_WORKER: usize = 16;
+
+/// A connection that carried a large transfer is kept for the next one, or for a lost shared one, for so long.
+pub const SPARE_IDLE_US: u64 = 5_000_000;
+
+/// So many of them per server and worker.
+pub const SPARES_PER_SERVER: usize = 8;
+
+/// A client in the middle of a large request that has sent nothing for so long gives way when others wait.
+pub const TRANSFER_STALL_US: u64 = 10_000_000;
+
+/// Keys per worker that are remembered to have large values, 40 bytes each.
+pub const LARGE_KEYS: usize = 1024;
+
+/// Without a timeout, requests behind a large reply wait so long for its reader before it is collected for their sake.
+pub const PATIENCE_US: u64 = 100_000;
+
 /// Connections to one server that timed out and wait for late replies; beyond it the oldest is closed.
 pub const RETIRED_PER_SERVER: usize = 2;
 

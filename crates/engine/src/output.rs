@@ -28,6 +28,10 @@ pub enum Output {
     PauseClient(ClientId),
     /// Read from the client again.
     ResumeClient(ClientId),
+    /// Do not read from the server's connection until told.
+    PauseConn(ConnId),
+    /// Read from the server's connection again.
+    ResumeConn(ConnId),
     /// A server failed once (for ejection).
     ServerFailed {
         /// Index of the pool.

@@ -26,6 +26,8 @@ pub struct ServerState {
     pub(crate) conns: Vec<u32>,
     /// Connections that timed out and still owe replies, the oldest first.
     pub(crate) retired: VecDeque<u32>,
+    /// Connections that carried a large transfer and wait for another use.
+    pub(crate) spare: Vec<u32>,
     /// Whether a failure was reported and no reply since.
     pub(crate) failing: bool,
     /// Connections in a row that could not be made.
@@ -42,6 +44,7 @@ impl PoolState {
         let server = || ServerState {
             conns: vec![NONE; view.server_connections * 2],
             retired: VecDeque::new(),
+            spare: Vec::new(),
             failing: false,
             refused: 0,
             connect_from_us: 0,
@@ -74,17 +77,35 @@ impl Core {
     /// The connection to `server` in a place; a new one where there is none.
     pub(crate) fn conn_for(&mut self, pool: u32, server: u32, slot: u32) -> u32 {
         let conn = self.pools[pool as usize].servers[server as usize].conns[slot as usize];
-        if conn != NONE { conn } else { self.open_conn(pool, server, slot) }
+        if conn != NONE { conn } else { self.new_conn(pool, server, slot) }
+    }
+
+    /// A connection for an empty place: one that is spare, or a new one.
+    #[cold]
+    fn new_conn(&mut self, pool: u32, server: u32, slot: u32) -> u32 {
+        let resp3 = slot as usize >= self.topology.pools[pool as usize].server_connections;
+        if let Some(spare) = self.take_spare(pool, server, resp3) {
+            (self.conns[spare].slot, self.conns[spare].lane) = (Some(slot), false);
+            self.pools[pool as usize].servers[server as usize].conns[slot as usize] = spare;
+            return spare;
+        }
+        self.open_conn(pool, server, Some(slot), resp3)
+    }
+
+    /// Why a server is not to be asked anything now, if so.
+    pub(crate) fn check_server(&self, pool: u32, server: u32) -> Result<(), Cause> {
+        if self.topology.pools[pool as usize].servers[server as usize].drained {
+            return Err(Cause::Drained);
+        }
+        match self.pools[pool as usize].servers[server as usize].down {
+            Some(cause) => Err(cause),
+            None => Ok(()),
+        }
     }
 
     /// The same, unless the server is known to be down or has too much waiting already.
     pub(crate) fn usable_conn(&mut self, pool: u32, server: u32, slot: u32) -> Result<u32, Cause> {
-        if self.topology.pools[pool as usize].servers[server as usize].drained {
-            return Err(Cause::Drained);
-        }
-        if let Some(cause) = self.pools[pool as usize].servers[server as usize].down {
-            return Err(cause);
-        }
+        self.check_server(pool, server)?;
         let conn = self.conn_for(pool, server, slot);
         let (waiting, queued) = (self.conns[conn].stream.waiting().len(), self.conns[conn].queue.len());
         if waiting >= SERVER_QUEUE_BYTES || queued >= SERVER_QUEUE_REQUESTS {
@@ -110,14 +131,17 @@ impl Core {
         }
     }
 
-    fn open_conn(&mut self, pool: u32, server: u32, slot: u32) -> u32 {
+    /// Begins a new connection, for a place among the shared ones or for a large request.
+    pub(crate) fn open_conn(&mut self, pool: u32, server: u32, slot: Option<u32>, resp3: bool) -> u32 {
         let view = &self.topology.pools[pool as usize];
         let scan = match view.protocol {
             Protocol::Redis => Scan::Resp(Default::default()),
             Protocol::Memcache => Scan::Memcache(Default::default()),
         };
-        let s = self.conns.insert(ServerConn::new(pool, server, slot, scan));
-        self.pools[pool as usize].servers[server as usize].conns[slot as usize] = s;
+        let s = self.conns.insert(ServerConn::new(pool, server, slot, resp3, scan));
+        if let Some(slot) = slot {
+            self.pools[pool as usize].servers[server as usize].conns[slot as usize] = s;
+        }
         if self.topology.pools[pool as usize].protocol == Protocol::Redis {
             self.queue_handshake(s);
         }
@@ -157,7 +181,7 @@ impl Core {
     fn queue_handshake(&mut self, s: u32) {
         let view = &self.topology.pools[self.conns[s].pool as usize];
         let db = view.redis_db;
-        let resp3 = self.conns[s].slot.is_some_and(|slot| slot as usize >= view.server_connections);
+        let resp3 = self.conns[s].resp3;
         let password = view.redis_auth.clone();
         if resp3 {
             self.append(s, |out| match &password {
@@ -265,6 +289,9 @@ impl Core {
         self.count_server(s, ServerMetric::InQueueBytes).sub(left.bytes);
         self.count_server(s, ServerMetric::OutQueue).add(left.requests as u64);
         self.count_server(s, ServerMetric::OutQueueBytes).add(left.bytes);
+        if self.conns[s].feeder != NONE {
+            self.transfer_written(s);
+        }
     }
 
     pub(crate) fn count_server(&self, s: u32, metric: ServerMetric) -> &Counter {

@@ -1,6 +1,7 @@
 //! From a reply to the client's output, in the order of the client's requests.
 
 use crate::client::Client;
+use crate::id::{ClientId, ConnId};
 use crate::limits::{BUFFER_BYTES, SMALL_BUFFER_BYTES};
 use crate::outbox::Buffers;
 use crate::output::Output;
@@ -17,6 +18,10 @@ pub struct Replies {
     pub(crate) buffers: Buffers,
     /// For parked replies and parts: mostly one small reply each.
     pub(crate) small: Buffers,
+    /// Connections whose large reply is now its client's next.
+    pub(crate) flows: Vec<ConnId>,
+    /// Clients that have read half of a reply whose rest is lost.
+    pub(crate) torn: Vec<ClientId>,
     /// Clients that hold more unread replies than they may.
     pub(crate) overflowed: Vec<u32>,
     /// What the worker is to do.
@@ -30,6 +35,8 @@ impl Default for Replies {
             requests: Slab::default(),
             buffers: Buffers::new(BUFFER_BYTES),
             small: Buffers::new(SMALL_BUFFER_BYTES),
+            flows: Vec::new(),
+            torn: Vec::new(),
             overflowed: Vec::new(),
             outputs: VecDeque::new(),
         }
@@ -101,11 +108,30 @@ impl Replies {
                 client.tail = NONE;
                 return;
             }
-            let State::Parked(reply) = &mut self.requests[done.next].state else { return };
-            let reply = std::mem::take(reply);
+            let reply = match &mut self.requests[done.next].state {
+                State::Parked(reply) => std::mem::take(reply),
+                State::Flowing(conn) => return self.flows.push(*conn),
+                State::Waiting | State::Orphan => return,
+            };
             client.parked -= reply.len();
             client.outbox.buffer(&mut self.buffers).extend_from_slice(&reply);
             self.small.give(reply);
+        }
+    }
+
+    /// A request without a reply is done.
+    pub(crate) fn answer_quietly(&mut self, request: u32) {
+        let slot = &mut self.requests[request];
+        let c = slot.client;
+        if matches!(slot.state, State::Orphan) {
+            self.requests.remove(request);
+        } else if self.clients[c].head != request {
+            slot.state = State::Parked(Vec::new());
+        } else {
+            self.advance_queue(c);
+            if !self.clients[c].outbox.is_empty() {
+                self.wake_client(c);
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 //!      \--client gone--> Orphan --reply--> (dropped, slot free)
 //! ```
 
+use crate::id::ConnId;
 use crate::slab::NONE;
 
 /// The slot of a request.
@@ -28,6 +29,8 @@ pub enum State {
     Waiting,
     /// The reply is here, but earlier ones of the same client are not.
     Parked(Vec<u8>),
+    /// A large reply is being passed on as it comes, over this connection.
+    Flowing(ConnId),
     /// Its client is gone; the reply will be dropped.
     Orphan,
 }
@@ -47,6 +50,8 @@ pub enum Target {
     Request(u32),
     /// The same, but the client reads this text whatever the server says.
     Instead(u32, &'static [u8]),
+    /// A client's request that wants no reply but keeps its place until it is done.
+    Quiet(u32),
     /// A part of a split or fanned-out request.
     Part {
         /// The merge it belongs to.

@@ -8,6 +8,7 @@
 //! `start` is not below `written` has provably not left the proxy.
 
 use crate::request::Target;
+use crate::slab::NONE;
 use crate::stream::Stream;
 use std::collections::VecDeque;
 use wire::{memcache, resp};
@@ -19,8 +20,18 @@ pub struct ServerConn {
     pub pool: u32,
     /// Index of the server in the pool.
     pub server: u32,
-    /// Its place among the server's shared connections; none once it is retired.
+    /// Its place among the server's shared connections; none once it is retired or for large transfers.
     pub slot: Option<u32>,
+    /// Whether its server speaks RESP3 on it.
+    pub resp3: bool,
+    /// Whether it is, or was, for a large transfer: when that is over it is kept for another.
+    pub lane: bool,
+    /// Whether it counts as a lane in use by a large request.
+    pub counted: bool,
+    /// The client whose large request is being sent, or `NONE`: the queue's last, of which more is to come.
+    pub feeder: u32,
+    /// The large reply that is being passed on. Its request has left the queue.
+    pub flow: Option<Flow>,
     /// How far it is.
     pub phase: Phase,
     /// Whether an `Output::WriteConn` is out for it.
@@ -76,6 +87,19 @@ pub struct InFlight {
     pub fragile: bool,
 }
 
+/// A large reply on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct Flow {
+    /// The request it answers; none when nobody wants it.
+    pub request: Option<u32>,
+    /// When the last of it came, in microseconds.
+    pub at_us: u64,
+    /// Whether the worker has been asked not to read: its client does not, or waits for an earlier reply.
+    pub held: bool,
+    /// Whether its client has some of it.
+    pub given: bool,
+}
+
 /// Resumable parser state of the server's protocol.
 #[derive(Debug)]
 pub enum Scan {
@@ -87,11 +111,16 @@ pub enum Scan {
 
 impl ServerConn {
     /// A connection about to be made.
-    pub fn new(pool: u32, server: u32, slot: u32, scan: Scan) -> ServerConn {
+    pub fn new(pool: u32, server: u32, slot: Option<u32>, resp3: bool, scan: Scan) -> ServerConn {
         ServerConn {
             pool,
             server,
-            slot: Some(slot),
+            slot,
+            resp3,
+            lane: slot.is_none(),
+            counted: false,
+            feeder: NONE,
+            flow: None,
             phase: Phase::Connecting,
             dirty: false,
             armed: false,
@@ -127,6 +156,9 @@ impl ServerConn {
         let mut left = Left::default();
         while self.unsent > 0 {
             let index = first + left.requests;
+            if self.feeder != NONE && index + 1 == self.queue.len() {
+                break;
+            }
             let end = self.queue.get(index + 1).map_or(self.whole, |next| next.start);
             if end > self.stream.written() {
                 break;
@@ -161,7 +193,7 @@ mod tests {
 
     #[test]
     fn requests_leave_as_their_last_byte_does() {
-        let mut conn = ServerConn::new(0, 0, 0, Scan::Resp(Default::default()));
+        let mut conn = ServerConn::new(0, 0, Some(0), false, Scan::Resp(Default::default()));
         for start in [0, 10, 30] {
             conn.queue.push_back(InFlight {
                 target: Target::Nobody,

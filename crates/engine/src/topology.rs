@@ -45,6 +45,9 @@ pub struct PoolView {
     pub redis_db: u32,
     /// Bounds of what is read.
     pub limits: Limits,
+    /// Requests and replies of which at least so many bytes are still to come are passed on as they come, over
+    /// connections of their own.
+    pub stream_from: usize,
     /// Requests a client may have outstanding before it is no longer read.
     pub client_max_pipeline: u32,
     /// Bytes of unanswered requests at which a client is no longer read.
@@ -128,6 +131,7 @@ impl PoolView {
             redis_auth: pool.redis_auth.clone().map(Into::into),
             redis_db: pool.redis_db,
             limits: limits(pool),
+            stream_from: size(pool.stream_from),
             client_max_pipeline: pool.client_max_pipeline.max(1),
             client_request_limit: pool.client_request_limit.0,
             client_output_limit: size(pool.client_output_limit),

@@ -10,6 +10,8 @@ pub(crate) struct Link {
     pub(crate) transport: Transport,
     token: Token,
     interest: Interest,
+    /// Not watched at all: it is not to be read, and has ended.
+    asleep: bool,
 }
 
 impl Link {
@@ -20,7 +22,7 @@ impl Link {
         interest: Interest,
     ) -> io::Result<Link> {
         reactor.add(&transport, token, interest)?;
-        Ok(Link { transport, token, interest })
+        Ok(Link { transport, token, interest, asleep: false })
     }
 
     pub(crate) fn want_read(&mut self, reactor: &Reactor, readable: bool) {
@@ -35,8 +37,19 @@ impl Link {
         self.interest.readable
     }
 
+    /// Stops watching until something is wanted: an end cannot be masked, and would wake the worker again and again.
+    pub(crate) fn sleep(&mut self, reactor: &Reactor) {
+        if !self.asleep {
+            self.asleep = reactor.remove(&self.transport).is_ok();
+        }
+    }
+
     fn want(&mut self, reactor: &Reactor, interest: Interest) {
-        if self.interest != interest {
+        if self.interest != interest && self.asleep {
+            self.interest = interest;
+            // Out of memory for the watch: the next wish tries again.
+            self.asleep = reactor.add(&self.transport, self.token, interest).is_err();
+        } else if self.interest != interest {
             self.interest = interest;
             // Fails only for a descriptor that is not watched, and a link's always is.
             _ = reactor.modify(&self.transport, self.token, interest);

@@ -70,7 +70,10 @@ impl Worker {
             None => {}
             Some(ConnSocket::Connecting(..)) => self.conn_decided(id),
             Some(ConnSocket::Up(link)) => {
-                if event.readable || event.closed {
+                if event.closed && !link.reads() {
+                    // It has ended while a large reply waits for its client: the rest is read in its time.
+                    link.sleep(&self.reactor);
+                } else if event.readable || event.closed {
                     match link.transport.recv(&mut self.buffer) {
                         Ok(Some(0)) => return self.core.handle(Input::ConnLost(id, Cause::Closed)),
                         Ok(Some(count)) => self.core.handle(Input::ConnData(id, &self.buffer[..count])),
@@ -98,6 +101,13 @@ impl Worker {
                 link.release(&self.reactor);
                 self.connect_to(id, next, cause(&error));
             }
+        }
+    }
+
+    /// Whether to read from a server's connection.
+    pub(crate) fn read_conn(&mut self, id: ConnId, wanted: bool) {
+        if let Some(ConnSocket::Up(link)) = self.conns.get_mut(id) {
+            link.want_read(&self.reactor, wanted);
         }
     }
 

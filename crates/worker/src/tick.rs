@@ -180,6 +180,8 @@ impl Worker {
                 }
             }
             Output::CloseClient(id, closing) => self.close_client(id, closing),
+            Output::PauseConn(id) => self.read_conn(id, false),
+            Output::ResumeConn(id) => self.read_conn(id, true),
             Output::PauseClient(id) => self.read_client(id, false),
             Output::ResumeClient(id) => self.read_client(id, true),
             Output::ServerFailed { pool, server, cause, down } => {

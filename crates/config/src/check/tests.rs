@@ -64,6 +64,7 @@ fn a_full_file_means_what_it_says() {
             client_idle_timeout: Some(Millis(600_000)),
             max_request_size: Bytes(64 << 20),
             max_reply_size: Bytes(2 << 30),
+            stream_from: Bytes(1 << 20),
             client_max_pipeline: 100,
             client_request_limit: Bytes(8 << 20),
             client_output_limit: Bytes(256 << 10),
@@ -311,6 +312,7 @@ alpha:
   server_failure_limit: 1
   max_request_size: 64mb
   max_reply_size: 2gb
+  stream_from: 1mb
   client_max_pipeline: 100
   on_failure: error
   error_text: cache is away

@@ -29,7 +29,13 @@ impl Core {
                         return bytes.len();
                     }
                 }
-                Found::Partial => break,
+                Found::Partial => {
+                    let (announced, here) = (scan.announced(), bytes.len() - used);
+                    if self.is_large(c, announced, here) {
+                        used += self.begin_memcache(c, &bytes[used..], args);
+                    }
+                    break;
+                }
                 Found::Refused { skip, refusal, noreply, key } => {
                     let key = key.map(|span| span.of(&bytes[used..]).to_vec());
                     self.refuse_memcache(c, refusal.text(), noreply, key);
@@ -97,7 +103,15 @@ impl Core {
             }
             _ if request.keys > 1 => self.route_multiget(c, request, args, bytes),
             _ => {
-                let server = self.place(pool, view.get(request.first_key as usize));
+                let key = view.get(request.first_key as usize);
+                let server = self.place(pool, key);
+                let read = matches!(request.verb, Verb::Get | Verb::Gets);
+                if read && self.large_keys.has(pool, key) {
+                    let write = |out: &mut Vec<u8>| encode::forward(request, bytes, args, out);
+                    if self.read_on_lane(c, server, bytes.len(), write) {
+                        return;
+                    }
+                }
                 let target = if request.noreply {
                     Target::Nobody
                 } else {
@@ -107,7 +121,7 @@ impl Core {
                     self.forward_as(c, server, target, |out| encode::forward(request, bytes, args, out));
                 if let Some(last) = conn.and_then(|conn| self.last_queued(conn)) {
                     last.fragile = request.data.is_some();
-                    last.again = matches!(request.verb, Verb::Get | Verb::Gets);
+                    last.again = read;
                 }
             }
         }

@@ -41,7 +41,13 @@ impl Core {
                     }
                 }
                 Found::Empty { len } => used += len,
-                Found::Partial => break,
+                Found::Partial => {
+                    let (announced, here) = (scan.announced(), bytes.len() - used);
+                    if self.is_large(c, announced, here) {
+                        used += self.begin_redis(c, &bytes[used..], args);
+                    }
+                    break;
+                }
                 Found::Invalid(error) => {
                     self.count_client(c, PoolMetric::ProtocolErrors);
                     let (pool, client) = (self.replies.clients[c].pool, self.replies.clients[c].peer);
@@ -123,7 +129,14 @@ impl Core {
         let pool = self.replies.clients[c].pool;
         if let Keys::First = command.keys {
             let server = self.place(pool, args.get(1));
-            return self.forward(c, server, args.bytes(), command.flags.has(Flags::READONLY));
+            let read = command.flags.has(Flags::READONLY);
+            if read && self.large_keys.has(pool, args.get(1)) {
+                let bytes = args.bytes();
+                if self.read_on_lane(c, server, bytes.len(), |out| out.extend_from_slice(bytes)) {
+                    return;
+                }
+            }
+            return self.forward(c, server, args.bytes(), read);
         }
         if command::blocks(command, args) {
             return self.answer_now(c, |out| command.refusal(out));

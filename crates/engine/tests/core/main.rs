@@ -3,6 +3,7 @@
 mod clients;
 mod failure;
 mod handshake;
+mod large;
 mod memcache;
 mod pause;
 mod redis;

@@ -1,7 +1,7 @@
 //! What the engine wants done, and all that is checked on the way and at the end.
 
 use crate::ask::Reply;
-use crate::check::{Judge, shown};
+use crate::check::{Judge, SLACK_US, shown};
 use crate::faults::Why;
 use crate::server::{Peer, Stage};
 use crate::world::{Tamper, World};
@@ -57,7 +57,8 @@ impl World {
                     self.work(index, usize::MAX)?;
                 }
                 let peer: Peer = self.peers.swap_remove(index);
-                peer.faults.into_iter().for_each(|fault| self.log.end(fault, self.now));
+                let held = peer.held.filter(|_| self.plan.pools[peer.pool].output_max < usize::MAX);
+                peer.faults.into_iter().chain(held).for_each(|fault| self.log.end(fault, self.now));
                 Ok(())
             }
             Output::CloseClient(id, closing) => self.close_client(id, closing),
@@ -74,6 +75,24 @@ impl World {
                     && client.vanishes_at.is_none()
                     && client.ended_by().is_none();
                 self.clients[index].reading = !(has_more && self.lies(Tamper::StayPaused));
+                Ok(())
+            }
+            Output::PauseConn(id) => {
+                let index = self.peer(id).ok_or_else(unknown)?;
+                let (pool, server) = (self.peers[index].pool, self.peers[index].server);
+                // Writes behind a large reply wait for its reader, but not when they need not.
+                let needed = self.plan.pools[pool].output_max < usize::MAX;
+                let until = if needed { u64::MAX } else { self.now };
+                let fault = self.log.add(pool, server, Why::Cause(Cause::TimedOut), (self.now, until));
+                self.peers[index].held = Some(fault);
+                Ok(())
+            }
+            Output::ResumeConn(id) => {
+                let index = self.peer(id).ok_or_else(unknown)?;
+                let needed = self.plan.pools[self.peers[index].pool].output_max < usize::MAX;
+                if let Some(fault) = self.peers[index].held.take().filter(|_| needed) {
+                    self.log.end(fault, self.now + SLACK_US);
+                }
                 Ok(())
             }
             Output::ServerFailed { pool, server, cause, down } => {
@@ -106,6 +125,19 @@ impl World {
             // It was cut because more was held for it than may be.
             client.lost = true;
         }
+        let torn = closing == Closing::Lost && !client.lost;
+        if torn && let Some(first) = client.expects() {
+            // A reply of which it has read a part cannot be mended once its connection breaks.
+            let torn = client.asks[first..client.unsent].iter().any(|ask| {
+                let since = (ask.begun_at.or(ask.sent_at).unwrap_or(self.now), self.now);
+                self.log.any(client.pool, &ask.servers, since, |_| true)
+            });
+            if !torn {
+                return Err(format!("client {id:?} is cut off though nothing went wrong"));
+            }
+            client.lost = true;
+            self.seen.insert("a reply torn".to_string());
+        }
         if client.lost {
             return match closing {
                 Closing::Lost => Ok(()),
@@ -136,7 +168,7 @@ impl World {
         for reply in replies {
             self.replies += 1;
             let client = &mut self.clients[index];
-            let Some(place) = client.expects() else {
+            let Some(place) = client.expects_early() else {
                 return Err(format!("client {:?} reads {} and asked nothing", client.id, shown(&reply)));
             };
             let judge = Judge {
@@ -150,6 +182,8 @@ impl World {
                 left_out: Cell::new(false),
             };
             let ask = &mut client.asks[place];
+            // What is passed on as it comes has its time as long as it gets on, and what is behind it waits.
+            client.slow |= reply.len().max(ask.bytes.len()) > client.streams_from;
             if !client.slow {
                 judge.in_time(ask, self.topology.pools[client.pool].timeout_us)?;
             }

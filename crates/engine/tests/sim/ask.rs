@@ -32,6 +32,8 @@ pub(crate) struct Ask {
     pub(crate) tokens: Vec<String>,
     /// The proxy closes the client after it, in this way.
     pub(crate) ends: Option<Closing>,
+    /// When the first byte of a large one reached the proxy, which passes it on as it comes.
+    pub(crate) begun_at: Option<u64>,
     /// When its last byte reached the proxy.
     pub(crate) sent_at: Option<u64>,
     /// When it was answered, and whether with the answer asked for.
@@ -186,6 +188,7 @@ impl Author<'_> {
             servers,
             tokens,
             ends: None,
+            begun_at: None,
             sent_at: None,
             answered: None,
         });

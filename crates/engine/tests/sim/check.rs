@@ -72,7 +72,7 @@ impl Judge<'_> {
 
     /// Whether something went wrong at `servers` while `ask` was under way.
     fn went_wrong(&self, ask: &Ask, servers: &[usize], fits: impl Fn(Why) -> bool) -> bool {
-        let from = ask.sent_at.unwrap_or(self.now);
+        let from = ask.begun_at.or(ask.sent_at).unwrap_or(self.now);
         self.log.any(self.pool, servers, (from, self.now), fits)
     }
 

@@ -37,6 +37,8 @@ pub(crate) struct Client {
     pub(crate) heard_at: u64,
     /// Has been deaf or paused: its answers may take any time.
     pub(crate) slow: bool,
+    /// Requests larger than this may be answered before their end.
+    pub(crate) streams_from: usize,
     /// Takes its time between requests.
     pub(crate) ponders: bool,
     /// Has ended its side.
@@ -64,6 +66,7 @@ impl Client {
             thinks_until: 0,
             deaf_until: 0,
             half_closes: false,
+            streams_from: usize::MAX,
             ponders: false,
             vanishes_at: None,
             heard_at: 0,
@@ -97,6 +100,9 @@ impl Client {
         }
         let mut start: usize = self.asks[..self.unsent].iter().map(|ask| ask.bytes.len()).sum();
         while let Some(ask) = self.asks.get_mut(self.unsent) {
+            if self.sent > start && ask.bytes.len() > self.streams_from && ask.begun_at.is_none() {
+                ask.begun_at = Some(now);
+            }
             if self.sent < start + ask.enough {
                 break;
             }
@@ -142,6 +148,16 @@ impl Client {
             self.next += 1;
         }
         (self.next < self.unsent).then_some(self.next)
+    }
+
+    /// The same, or that of a large request not sent to its end: it is passed on as it comes, and may be answered early.
+    pub(crate) fn expects_early(&mut self) -> Option<usize> {
+        let expected = self.expects();
+        let before: usize = self.asks[..self.unsent].iter().map(|ask| ask.bytes.len()).sum();
+        let begun = self.next == self.unsent
+            && self.asks.get(self.next).is_some_and(|ask| ask.bytes.len() > self.streams_from)
+            && self.sent > before;
+        expected.or(begun.then_some(self.next))
     }
 
     /// The request that ended it, if it was sent.

@@ -22,6 +22,8 @@ pub(crate) struct Peer {
     pub(crate) inbox: Vec<u8>,
     /// Bytes for the proxy.
     pub(crate) outbox: Vec<u8>,
+    /// Since the proxy does not read from it: the fault that this is to those who wait.
+    pub(crate) held: Option<usize>,
     /// Whether the proxy waits until it may write.
     pub(crate) blocked: bool,
     /// Neither reads nor answers until then.
@@ -90,6 +92,7 @@ impl Peer {
             stage,
             inbox: Vec::new(),
             outbox: Vec::new(),
+            held: None,
             blocked: false,
             stalled_until: 0,
             waits: false,
@@ -112,6 +115,8 @@ impl Peer {
             && self.answered > 0
             && self.inbox.is_empty()
             && self.outbox.is_empty()
+            // The proxy reads no end of a connection that it does not read.
+            && self.held.is_none()
             && !self.broken
     }
 
@@ -135,7 +140,7 @@ impl Peer {
 
     fn has_work(&self) -> bool {
         let works = !self.inbox.is_empty() && !self.waits && !self.broken;
-        works || self.blocked || !self.outbox.is_empty()
+        works || self.blocked || (!self.outbox.is_empty() && self.held.is_none())
     }
 
     /// Takes bytes that the proxy wrote.

@@ -47,6 +47,7 @@ pub(crate) struct PoolPlan {
     pub(crate) max_pipeline: u32,
     pub(crate) request_limit: u64,
     pub(crate) output_limit: usize,
+    pub(crate) stream_from: usize,
     pub(crate) output_max: usize,
     pub(crate) fail_fast: bool,
     pub(crate) error_text: bool,
@@ -138,6 +139,7 @@ impl PoolPlan {
             request_limit: if rng.chance(200) { rng.range(1, 300) } else { 16 << 20 },
             output_max: if rng.chance(200) { rng.range(2_000, 20_000) as usize } else { usize::MAX },
             output_limit: if rng.chance(300) { rng.range(1, 500) as usize } else { 1 << 20 },
+            stream_from: if rng.chance(400) { rng.range(1, 200) as usize } else { 512 << 10 },
             fail_fast: rng.chance(500),
             error_text: rng.chance(200),
             retry_reads: rng.chance(500),
@@ -176,6 +178,7 @@ impl PoolPlan {
         view.client_max_pipeline = self.max_pipeline;
         view.client_request_limit = self.request_limit;
         view.client_output_limit = self.output_limit;
+        view.stream_from = self.stream_from;
         view.client_output_max = self.output_max;
         view.partial_is_miss = self.partial;
     }

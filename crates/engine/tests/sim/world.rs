@@ -156,6 +156,7 @@ impl World {
         let id = self.core.open_client(pool as u32, None);
         let mut client = Client::new(id, pool, self.plan.pools[pool].protocol, asks);
         client.half_closes = half_closes;
+        client.streams_from = self.plan.pools[pool].stream_from;
         client.ponders = self.rng.chance(200);
         client.heard_at = self.now;
         client.thinks_until = self.now + if self.rng.chance(500) { 0 } else { self.rng.range(1, 400) };
@@ -194,6 +195,9 @@ impl World {
             }
             self.tick(tick < FAULTY_TICKS)?;
             let now = self.now;
+            if self.core.next_deadline().is_some_and(|at| at <= now) {
+                continue;
+            }
             if self.clients.iter().any(|c| c.is_busy(now)) || self.peers.iter().any(|p| p.is_busy(now)) {
                 continue;
             }

@@ -81,6 +81,8 @@ pub struct ReplyScan {
     /// `VALUE` blocks so far.
     count: u32,
     part: Part,
+    /// Bytes of the reply that came before the buffer and were passed on.
+    passed: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -126,6 +128,21 @@ impl ReplyScan {
         ReplyParse::Complete { len, kind }
     }
 
+    /// After `Partial`: the reply has at least so many bytes from the start of the buffer on.
+    pub fn announced(&self) -> usize {
+        self.at
+    }
+
+    /// After `Partial`: so many bytes of a buffer of `len` bytes are looked at for good and may be passed on. They are
+    /// to be dropped from its start; later buffers begin behind them.
+    pub fn pass(&mut self, len: usize) -> usize {
+        let count = self.at.min(len);
+        self.at -= count;
+        self.looked = self.looked.saturating_sub(count);
+        self.passed = self.passed.saturating_add(count as u64);
+        count
+    }
+
     /// Takes one line or one data block; the kind once the reply ends.
     #[inline]
     fn step(&mut self, buf: &[u8], limits: &Limits) -> Result<Option<ReplyKind>, Stop> {
@@ -142,7 +159,8 @@ impl ReplyScan {
             };
         }
         let (line, next) = self.line(buf, limits)?;
-        let room = limits.reply_bytes.checked_sub(next as u64).ok_or(ReplyError::TooLarge)?;
+        let so_far = self.passed.saturating_add(next as u64);
+        let room = limits.reply_bytes.checked_sub(so_far).ok_or(ReplyError::TooLarge)?;
         self.at = next;
         if self.part != Part::Stats && line.starts_with(b"VALUE ") {
             let bytes = data_bytes(line).ok_or(ReplyError::Value)?;

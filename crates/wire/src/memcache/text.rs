@@ -57,6 +57,17 @@ pub enum Scan {
     Close(CloseReason),
 }
 
+/// What the bytes so far amount to of a storage command whose beginning was passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// So many bytes more and the request has ended.
+    Complete(usize),
+    /// So many bytes may be passed on; later buffers begin behind them.
+    Partial(usize),
+    /// So many bytes more and the request has ended, but not in CRLF: the data is not as long as was said.
+    BadData(usize),
+}
+
 /// Where an unfinished request stands. Resets itself when the request ends.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestScan {
@@ -77,7 +88,7 @@ impl RequestScan {
         }
         let line_feed = if self.total > 0 { Ok(self.looked) } else { self.line_feed(buf, limits) };
         let seen = match line_feed {
-            Ok(at) => self.line(buf, at, limits, args),
+            Ok(at) => self.line(buf, at, limits, args, true),
             Err(other) => other,
         };
         match seen {
@@ -85,6 +96,41 @@ impl RequestScan {
             _ => *self = RequestScan::default(),
         }
         seen
+    }
+
+    /// After `Partial`: the request has at least so many bytes from the start of the buffer on.
+    pub fn announced(&self) -> usize {
+        self.total
+    }
+
+    /// After `Partial`: the storage command whose line is at the start of `buf`, with `args` its words and part of its
+    /// data still to come; nothing while the line is unfinished.
+    pub fn begun(&self, buf: &[u8], limits: &Limits, args: &mut Args) -> Option<Request> {
+        args.clear();
+        let line = buf.get(..=self.looked).filter(|_| self.total > 0)?;
+        let mut whole = RequestScan::default();
+        match whole.line(line, self.looked, limits, args, false) {
+            Scan::Complete(request) => Some(request),
+            _ => None,
+        }
+    }
+
+    /// After [`begun`](Self::begun): the line, of so many bytes, was dealt with.
+    pub fn pass_line(&mut self, line_end: usize) {
+        self.total = self.total.saturating_sub(line_end);
+    }
+
+    /// Goes on with a storage command after [`pass_line`](Self::pass_line), letting its bytes pass instead of collecting them.
+    /// `buf` starts behind what was passed on before.
+    pub fn rest(&mut self, buf: &[u8]) -> Rest {
+        if buf.len() < self.total {
+            let count = buf.len().min(self.total.saturating_sub(2));
+            self.total -= count;
+            return Rest::Partial(count);
+        }
+        let len = std::mem::take(self).total;
+        let whole = len.checked_sub(2).and_then(|end| scan::crlf(buf, end)) == Some(true);
+        if whole { Rest::Complete(len) } else { Rest::BadData(len) }
     }
 
     /// Where the line's end is, or what to do without.
@@ -110,7 +156,15 @@ impl RequestScan {
         })
     }
 
-    fn line(&mut self, buf: &[u8], line_feed: usize, limits: &Limits, args: &mut Args) -> Scan {
+    /// Looks at a line; with `look_at_data`, at the data block behind it too.
+    fn line(
+        &mut self,
+        buf: &[u8],
+        line_feed: usize,
+        limits: &Limits,
+        args: &mut Args,
+        look_at_data: bool,
+    ) -> Scan {
         let line = buf.get(..line_feed).unwrap_or(&[]);
         let line_end = line_feed + 1;
         let with_cr = line.last() == Some(&b'\r');
@@ -144,11 +198,11 @@ impl RequestScan {
         let len = skip as usize;
         let mut data = None;
         if bytes.is_some() {
-            if buf.len() < len {
+            if look_at_data && buf.len() < len {
                 *self = RequestScan { looked: line_feed, total: len };
                 return Scan::Partial;
             }
-            if scan::crlf(buf, len - 2) != Some(true) {
+            if look_at_data && scan::crlf(buf, len - 2) != Some(true) {
                 return Scan::Refused { skip, refusal: Refusal::BadData, noreply, key: None };
             }
             data = Some(Span { start: line_end as u32, end: (len - 2) as u32 });

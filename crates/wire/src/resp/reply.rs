@@ -74,6 +74,8 @@ pub struct ReplyScan {
     kind: Option<ReplyKind>,
     /// `at` is the end of a payload, and CRLF is to follow.
     in_payload: bool,
+    /// Bytes of the reply that came before the buffer and were passed on.
+    passed: u64,
 }
 
 /// An element's first line: what it announces.
@@ -103,7 +105,7 @@ impl ReplyScan {
     /// Looks at `buf`, which starts with the reply's first byte and holds everything received since.
     pub fn scan(&mut self, buf: &[u8], limits: &Limits) -> ReplyParse {
         // A server answers most requests with one of these.
-        if self.at == 0 && self.looked == 0 && buf.starts_with(b"+OK\r\n") && limits.reply_bytes >= 5 {
+        if self.due == 0 && self.looked == 0 && buf.starts_with(b"+OK\r\n") && limits.reply_bytes >= 5 {
             return ReplyParse::Complete { len: 5, kind: ReplyKind::Simple };
         }
         match self.walk(buf, limits) {
@@ -120,9 +122,29 @@ impl ReplyScan {
         }
     }
 
+    /// After `Partial`: the type of the unfinished reply, once it is known.
+    pub fn kind(&self) -> Option<ReplyKind> {
+        self.kind
+    }
+
+    /// After `Partial`: the reply has at least so many bytes from the start of the buffer on.
+    pub fn announced(&self) -> usize {
+        self.at
+    }
+
+    /// After `Partial`: so many bytes of a buffer of `len` bytes are looked at for good and may be passed on. They are
+    /// to be dropped from its start; later buffers begin behind them.
+    pub fn pass(&mut self, len: usize) -> usize {
+        let count = self.at.min(len);
+        self.at -= count;
+        self.looked = self.looked.saturating_sub(count);
+        self.passed = self.passed.saturating_add(count as u64);
+        count
+    }
+
     #[inline]
     fn walk(&mut self, buf: &[u8], limits: &Limits) -> Result<ReplyKind, Stop> {
-        if self.at == 0 {
+        if self.due == 0 {
             self.due = 1;
         }
         loop {
@@ -148,10 +170,10 @@ impl ReplyScan {
     #[inline]
     fn element(&mut self, buf: &[u8], limits: &Limits) -> Result<(), Stop> {
         let (head, next) = self.head(buf, limits)?;
-        if next as u64 > limits.reply_bytes {
+        let so_far = self.passed.saturating_add(next as u64);
+        let Some(room) = limits.reply_bytes.checked_sub(so_far) else {
             return Err(ReplyError::TooLarge.into());
-        }
-        let room = limits.reply_bytes - next as u64;
+        };
         let due = self.due - 1;
         let (kind, due) = match head {
             Head::Whole(kind) => (Some(kind), due),

@@ -42,6 +42,19 @@ pub struct RequestScan {
     at: usize,
     /// Everything before this was searched for a line end in vain.
     looked: usize,
+    /// Bytes of the request that came before the buffer and were passed on.
+    passed: u64,
+}
+
+/// What the bytes so far amount to of a request whose beginning was passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// So many bytes more and the request has ended.
+    Complete(usize),
+    /// So many bytes may be passed on; later buffers begin behind them.
+    Partial(usize),
+    /// Not RESP.
+    Invalid(ProtocolError),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,6 +98,50 @@ impl RequestScan {
             _ => *self = RequestScan::default(),
         }
         seen
+    }
+
+    /// After `Partial`: the request has at least so many bytes from the start of the buffer on.
+    pub fn announced(&self) -> usize {
+        self.at
+    }
+
+    /// The first arguments of the unfinished request at the start of `buf`, as far as they are whole and at most
+    /// `most`, into `args`. Answers how many the request has in all; nothing for one that is not in this form.
+    pub fn begun(buf: &[u8], most: usize, args: &mut Args) -> Option<usize> {
+        args.clear();
+        let (count, mut at) = scan::length(buf, 1).filter(|_| buf.first() == Some(&b'*'))?;
+        while args.len() < most.min(usize::try_from(count).ok()?) {
+            let Some((length, start)) = scan::length(buf, at + 1) else { break };
+            let end = usize::try_from(length).ok()?.checked_add(start)?;
+            if scan::crlf(buf, end) != Some(true) {
+                break;
+            }
+            args.push(start, end);
+            at = end + 2;
+        }
+        usize::try_from(count).ok()
+    }
+
+    /// Goes on with a request after `scan` said `Partial`, letting its bytes pass instead of collecting them. `buf`
+    /// starts behind what was passed on before.
+    pub fn rest(&mut self, buf: &[u8], limits: &Limits) -> Rest {
+        match self.arguments::<false>(buf, limits, &mut Args::default()) {
+            Scan::Complete { len, .. } => {
+                *self = RequestScan::default();
+                Rest::Complete(len)
+            }
+            Scan::Invalid(error) => {
+                *self = RequestScan::default();
+                Rest::Invalid(error)
+            }
+            Scan::Partial | Scan::Empty { .. } => {
+                let count = self.at.min(buf.len());
+                self.at -= count;
+                self.looked = self.looked.saturating_sub(count);
+                self.passed = self.passed.saturating_add(count as u64);
+                Rest::Partial(count)
+            }
+        }
     }
 
     fn start(&mut self, buf: &[u8], limits: &Limits, args: &mut Args) -> Scan {
@@ -134,9 +191,9 @@ impl RequestScan {
                     Ok(length) if length <= limits.bulk_bytes => length,
                     _ => return Scan::Invalid(ProtocolError::BulkLength),
                 };
-                // Both are below 2^63, so this cannot overflow; below the cap it fits a span.
+                // All three are far below 2^63, so this cannot overflow; below the cap it fits a span.
                 let end = start as u64 + length;
-                if end + 2 > cap {
+                if end + 2 + self.passed > cap {
                     return Scan::Invalid(ProtocolError::RequestTooBig);
                 }
                 if FILL {

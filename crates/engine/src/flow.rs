@@ -1,0 +1,303 @@
+//! Large replies: passed on to their client as they come.
+//!
+//! ```text
+//!   server bytes --> flow --> client's outbox --> client      read no further while the client has enough
+//! ```
+//! The connection becomes a lane when the reply's size is known. Requests from then on go elsewhere; reads already
+//! behind it are made again elsewhere, since they would have to wait for a client that may be slow.
+
+use crate::core::Core;
+use crate::error::Cause;
+use crate::id::ConnId;
+use crate::limits::{PATIENCE_US, TRANSFER_BYTES};
+use crate::output::Output;
+use crate::request::{State, Target};
+use crate::server_conn::{Flow, InFlight, Scan};
+use crate::slab::NONE;
+use stats::ServerMetric;
+use std::collections::HashSet;
+use wire::Args;
+use wire::resp::RequestScan;
+use wire::resp::reply::ReplyKind;
+
+impl Core {
+    /// The reply at the start of `bytes` is unfinished. Passes on what is here of it if it is large; answers how many
+    /// bytes are done with, or nothing when the connection is gone.
+    pub(crate) fn unfinished_reply(&mut self, s: u32, bytes: &[u8]) -> Option<usize> {
+        if self.conns[s].flow.is_none() {
+            let conn = &self.conns[s];
+            let announced = match &conn.scan {
+                Scan::Resp(scan) if scan.kind().is_some_and(|kind| kind != ReplyKind::Push) => {
+                    scan.announced()
+                }
+                Scan::Resp(_) => 0,
+                Scan::Memcache(scan) => scan.announced(),
+            };
+            let large = self.topology.pools[conn.pool as usize].stream_from;
+            if announced.max(bytes.len()) < large || announced == 0 {
+                return Some(0);
+            }
+            self.begin_flow(s)?;
+        }
+        if self.conns[s].flow.is_some() { Some(self.pass_on(s, bytes)) } else { Some(0) }
+    }
+
+    /// A large reply begins. Nothing when the connection is gone.
+    fn begin_flow(&mut self, s: u32) -> Option<()> {
+        let conn = &mut self.conns[s];
+        let Some(entry) = conn.queue.front().copied().filter(|entry| entry.start < conn.stream.written())
+        else {
+            self.lose_conn(s, Cause::InvalidReply);
+            return None;
+        };
+        let request = match entry.target {
+            // Parts are put together first, and an answer in the proxy's words needs nothing of this.
+            Target::Part { .. } | Target::Instead(..) => {
+                self.make_way(s);
+                return Some(());
+            }
+            Target::Handshake(_) => return Some(()),
+            _ if conn.feeder != NONE => return Some(()), // an answer before the request's end; take_reply sees to it
+            Target::Nobody => None,
+            Target::Request(request) => Some(request),
+            Target::Quiet(_) => return Some(()), // the answer to a storage command, never large
+        };
+        self.learn_key(s, entry);
+        self.make_way(s);
+        let late = self.take_entry(s, entry, true);
+        let (pool, server) = (self.conns[s].pool as usize, self.conns[s].server as usize);
+        if late {
+            self.shard.server(pool, server, ServerMetric::LateReplies).add(1);
+        }
+        let mut request = request;
+        if let Some(slot) = request {
+            let waited = self.now.mono_us.saturating_sub(entry.at_us);
+            self.shard.pool_shard(pool).latency.record(waited);
+            let state = &mut self.replies.requests[slot].state;
+            if matches!(state, State::Orphan) {
+                self.replies.requests.remove(slot);
+                request = None;
+            } else {
+                *state = State::Flowing(self.conns.id(s));
+            }
+        }
+        let at_us = self.now.mono_us;
+        self.conns[s].flow = Some(Flow { request, at_us, held: false, given: false });
+        if !self.conns[s].armed {
+            self.arm(s, at_us);
+        }
+        Some(())
+    }
+
+    /// Remembers the key whose value is large.
+    fn learn_key(&mut self, s: u32, entry: InFlight) {
+        let conn = &self.conns[s];
+        let end = conn.queue.get(1).map_or(conn.whole, |next| next.start);
+        if let Some(key) = first_key(&conn.scan, conn.stream.between(entry.start, end), &mut self.args) {
+            self.large_keys.learn(conn.pool, key);
+        }
+    }
+
+    /// A lane was asked for a large value and answers a small one.
+    pub(crate) fn forget_key(&mut self, s: u32, entry: InFlight) {
+        let conn = &self.conns[s];
+        let end = conn.queue.front().map_or(conn.whole, |next| next.start);
+        if let Some(key) = first_key(&conn.scan, conn.stream.between(entry.start, end), &mut self.args) {
+            self.large_keys.forget(conn.pool, key);
+        }
+    }
+
+    /// Nothing more is queued on a connection, and what can be asked elsewhere is.
+    fn make_way(&mut self, s: u32) {
+        let Some(slot) = self.conns[s].slot.take() else {
+            let (pool, server) = (self.conns[s].pool as usize, self.conns[s].server as usize);
+            self.pools[pool].servers[server].retired.retain(|other| *other != s);
+            self.conns[s].lane = true;
+            return;
+        };
+        let (pool, server) = (self.conns[s].pool, self.conns[s].server);
+        self.conns[s].lane = true;
+        self.pools[pool as usize].servers[server as usize].conns[slot as usize] = NONE;
+        if self.topology.pools[pool as usize].retry_reads {
+            self.ask_elsewhere(s, slot);
+        }
+        // What is left behind the large reply stays before what its clients ask next.
+        self.keep_order(s, 1);
+    }
+
+    /// Makes reads that wait behind the reply at the queue's front again over another connection; unless their client
+    /// has something there that has to stay, which they must neither overtake nor fall behind.
+    fn ask_elsewhere(&mut self, s: u32, slot: u32) {
+        let (pool, server) = (self.conns[s].pool, self.conns[s].server);
+        if self.check_server(pool, server).is_err() {
+            return;
+        }
+        let behind = self.conns[s].expired.max(1);
+        let stays = self.conns[s].queue.iter().skip(behind).filter(|entry| !entry.again);
+        let stays: HashSet<u32> = stays.filter_map(|entry| self.client_of(entry.target)).collect();
+        for index in behind..self.conns[s].queue.len() {
+            let entry = self.conns[s].queue[index];
+            if !self.client_of(entry.target).is_some_and(|c| entry.again && !stays.contains(&c)) {
+                continue;
+            }
+            let conn = &mut self.conns[s];
+            let end = conn.queue.get(index + 1).map_or(conn.whole, |next| next.start);
+            let bytes = conn.stream.between(entry.start, end).to_vec();
+            conn.queue[index].target = Target::Nobody;
+            let fresh = self.conn_for(pool, server, slot);
+            self.send_again(fresh, &bytes, InFlight { ..entry });
+        }
+    }
+
+    /// Passes on what is here of a large reply; answers how many bytes are done with.
+    fn pass_on(&mut self, s: u32, bytes: &[u8]) -> usize {
+        let Some(flow) = &self.conns[s].flow else { return 0 };
+        if let Some(request) = flow.request {
+            let c = self.replies.requests[request].client;
+            if self.replies.clients[c].head != request {
+                self.hold(s, c, bytes.len());
+                return 0;
+            }
+            let count = self.scan_pass(s, bytes.len());
+            if count == 0 {
+                return 0; // half of a line end: nothing to wake anybody for
+            }
+            let client = &mut self.replies.clients[c];
+            client.outbox.buffer(&mut self.replies.buffers).extend_from_slice(&bytes[..count]);
+            let full = client.outbox.len() >= self.room_of(c);
+            self.replies.wake_client(c);
+            if let Some(flow) = &mut self.conns[s].flow {
+                flow.given = true;
+                flow.at_us = self.now.mono_us;
+            }
+            self.count_server(s, ServerMetric::ResponseBytes).add(count as u64);
+            if full {
+                self.hold(s, c, 0);
+            }
+            return count;
+        }
+        if let Some(flow) = &mut self.conns[s].flow {
+            flow.at_us = self.now.mono_us;
+        }
+        self.scan_pass(s, bytes.len())
+    }
+
+    fn scan_pass(&mut self, s: u32, len: usize) -> usize {
+        match &mut self.conns[s].scan {
+            Scan::Resp(scan) => scan.pass(len),
+            Scan::Memcache(scan) => scan.pass(len),
+        }
+    }
+
+    /// How many bytes of a large reply may wait for a client.
+    fn room_of(&self, c: u32) -> usize {
+        self.view(c).client_output_limit.min(TRANSFER_BYTES)
+    }
+
+    /// The end of a large reply.
+    pub(crate) fn end_flow(&mut self, s: u32, flow: Flow, last: &[u8]) {
+        if flow.held {
+            self.replies.outputs.push_back(Output::ResumeConn(self.conns.id(s)));
+        }
+        let Some(request) = flow.request else { return };
+        self.count_server(s, ServerMetric::Responses).add(1);
+        self.count_server(s, ServerMetric::ResponseBytes).add(last.len() as u64);
+        self.replies.answer(request, |out| out.extend_from_slice(last));
+    }
+
+    /// Reads no more of a large reply until its client is ready for it; unless others have waited behind it for long: for
+    /// their sake as much of it is collected as the client may leave unread at most. `here`: bytes of it that are kept.
+    fn hold(&mut self, s: u32, c: u32, here: usize) {
+        let client = &self.replies.clients[c];
+        let room = client.held().saturating_add(here) < client.output_max;
+        let urgent_from = self.urgent_from(s);
+        if room && urgent_from.is_some_and(|at| at <= self.now.mono_us) {
+            return;
+        }
+        if let Some(flow) = self.conns[s].flow.as_mut().filter(|flow| !flow.held) {
+            flow.held = true;
+            self.replies.outputs.push_back(Output::PauseConn(self.conns.id(s)));
+            if let Some(at) = urgent_from.filter(|_| room) {
+                self.deadlines.arm(self.conns.id(s), at);
+            }
+        }
+    }
+
+    /// When those who wait behind a large reply can wait no longer.
+    fn urgent_from(&self, s: u32) -> Option<u64> {
+        let conn = &self.conns[s];
+        let oldest = conn.queue.get(conn.expired)?;
+        let timeout = self.topology.pools[conn.pool as usize].timeout_us;
+        Some(oldest.at_us.saturating_add(timeout.map_or(PATIENCE_US, |timeout| timeout / 2)))
+    }
+
+    /// Goes on with a large reply that waits for its client when others can wait no longer.
+    pub(crate) fn hurry_flow(&mut self, s: u32) {
+        let held = self.conns[s].flow.is_some_and(|flow| flow.held);
+        if held && self.urgent_from(s).is_some_and(|at| at <= self.now.mono_us) {
+            self.resume_flow(self.conns.id(s));
+        }
+    }
+
+    /// Goes on with a large reply that waited for its client.
+    pub(crate) fn resume_flow(&mut self, id: ConnId) {
+        let Some(s) = self.conns.live(id) else { return };
+        let Some(flow) = self.conns[s].flow.as_mut().filter(|flow| flow.held) else { return };
+        flow.held = false;
+        flow.at_us = self.now.mono_us;
+        self.replies.outputs.push_back(Output::ResumeConn(id));
+        self.work_off(s);
+    }
+
+    /// A client has read: a large reply that waited for that goes on.
+    pub(crate) fn flow_written(&mut self, c: u32) {
+        let client = &self.replies.clients[c];
+        if client.head != NONE
+            && let State::Flowing(id) = self.replies.requests[client.head].state
+            && client.outbox.len() <= self.room_of(c) / 2
+        {
+            self.resume_flow(id);
+        }
+    }
+
+    /// The client of a large reply is gone: what is left of it is dropped, or its connection closed if nobody waits there.
+    pub(crate) fn drop_flow(&mut self, id: ConnId) {
+        let Some(s) = self.conns.live(id) else { return };
+        if let Some(flow) = &mut self.conns[s].flow {
+            flow.request = None;
+        }
+        if self.conns[s].queue.is_empty() { self.discard_conn(s) } else { self.resume_flow(id) }
+    }
+
+    /// The connection of a large reply is gone. A client that has read some of it can be told nothing any more.
+    pub(crate) fn tear_flow(&mut self, flow: Flow, pool: u32, cause: Cause) {
+        let Some(request) = flow.request else { return };
+        if flow.given {
+            let c = self.replies.requests[request].client;
+            self.replies.torn.push(self.replies.clients.id(c));
+        } else {
+            let protocol = self.topology.pools[pool as usize].protocol;
+            self.fail(protocol, Target::Request(request), cause.text());
+        }
+    }
+
+    /// The client that waits for a reply.
+    pub(crate) fn client_of(&self, target: Target) -> Option<u32> {
+        let request = match target {
+            Target::Request(request) | Target::Instead(request, _) | Target::Quiet(request) => request,
+            Target::Part { merge, .. } => self.merges[merge].request,
+            Target::Nobody | Target::Handshake(_) => return None,
+        };
+        let slot = &self.replies.requests[request];
+        if matches!(slot.state, State::Orphan) { None } else { Some(slot.client) }
+    }
+}
+
+/// The first key of a request as servers see it.
+fn first_key<'b>(scan: &Scan, bytes: &'b [u8], args: &mut Args) -> Option<&'b [u8]> {
+    if matches!(scan, Scan::Memcache(_)) {
+        return bytes.split(|byte| matches!(byte, b' ' | b'\r')).nth(1);
+    }
+    RequestScan::begun(bytes, 2, args)?;
+    (args.len() == 2).then(|| args.get(1, bytes))
+}

@@ -1,0 +1,121 @@
+//! Connections for large transfers, beside the shared ones: got, counted, kept for the next and let go.
+//!
+//! ```text
+//!   shared (in a slot) --a large reply begins--> lane --done--> spare --a slot is empty----> shared
+//!                       a large request: new or spare ^           \--a large request------> lane
+//!                                                                  \--not needed for long--> closed
+//! ```
+
+use crate::core::Core;
+use crate::error::Cause;
+use crate::id::ClientId;
+use crate::limits::{LANES_PER_WORKER, SPARE_IDLE_US, SPARES_PER_SERVER};
+use crate::output::Output;
+use crate::request::Target;
+use crate::server_conn::Phase;
+use crate::slab::NONE;
+
+impl Core {
+    /// A connection to `server` for one large request; nothing while all that there may be are in use.
+    pub(crate) fn lane(&mut self, pool: u32, server: u32, resp3: bool) -> Result<Option<u32>, Cause> {
+        self.check_server(pool, server)?;
+        if self.lanes >= LANES_PER_WORKER {
+            return Ok(None);
+        }
+        self.lanes += 1;
+        let spare = self.take_spare(pool, server, resp3);
+        Ok(Some(spare.unwrap_or_else(|| self.open_conn(pool, server, None, resp3))))
+    }
+
+    /// Sends a read of a key that is known to be large over a lane, if there is one and nothing of the client's is under way
+    /// that it could overtake. What the client asks next waits for it.
+    pub(crate) fn read_on_lane(
+        &mut self,
+        c: u32,
+        server: Option<u32>,
+        bytes: usize,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
+        let client = &self.replies.clients[c];
+        let (pool, resp3, busy) = (client.pool, client.resp3, client.head != NONE);
+        let Some(server) = server.filter(|_| !busy) else { return false };
+        let Ok(Some(lane)) = self.lane(pool, server, resp3) else { return false };
+        (self.conns[lane].lane, self.conns[lane].counted) = (true, true);
+        let request = self.replies.ask(c, bytes);
+        self.append(lane, write);
+        self.queued(lane, Target::Request(request));
+        if let Some(last) = self.last_queued(lane) {
+            last.again = true;
+        }
+        self.replies.clients[c].in_order = true;
+        true
+    }
+
+    /// A connection kept after a large transfer.
+    pub(crate) fn take_spare(&mut self, pool: u32, server: u32, resp3: bool) -> Option<u32> {
+        let spare = &mut self.pools[pool as usize].servers[server as usize].spare;
+        let place = spare.iter().rposition(|s| self.conns[*s].resp3 == resp3)?;
+        Some(spare.remove(place))
+    }
+
+    /// A lane owes nothing any more: it is kept for a while, or closed.
+    pub(crate) fn spare_lane(&mut self, s: u32) {
+        let conn = &self.conns[s];
+        let (pool, server) = (conn.pool as usize, conn.server as usize);
+        let fit = conn.lane && conn.queue.is_empty() && conn.rest.is_empty() && conn.phase == Phase::Ready;
+        let state = &mut self.pools[pool].servers[server];
+        state.retired.retain(|other| *other != s);
+        state.spare.retain(|other| *other != s);
+        if !fit || state.spare.len() >= SPARES_PER_SERVER {
+            return self.discard_conn(s);
+        }
+        state.spare.push(s);
+        self.leave_lane(s);
+        self.conns[s].heard_us = self.now.mono_us;
+        self.idle_conns.arm(self.conns.id(s), self.now.mono_us.saturating_add(SPARE_IDLE_US));
+    }
+
+    /// The large request that had this lane is done with it.
+    pub(crate) fn leave_lane(&mut self, s: u32) {
+        if std::mem::take(&mut self.conns[s].counted) {
+            self.lanes -= 1;
+        }
+    }
+
+    /// A client's large request waits until there is a lane.
+    pub(crate) fn await_lane(&mut self, c: u32) {
+        self.replies.clients[c].awaits_lane = true;
+        let id = self.replies.clients.id(c);
+        self.lane_waiters.push_back(id);
+        self.pause(c);
+    }
+
+    /// Whether somebody who waits for a lane may have one.
+    pub(crate) fn can_admit(&self) -> bool {
+        self.lanes < LANES_PER_WORKER && !self.lane_waiters.is_empty()
+    }
+
+    /// Lets those who wait for a lane try again, the first one first.
+    pub(crate) fn admit_waiters(&mut self) {
+        while self.can_admit() {
+            let Some(id) = self.lane_waiters.pop_front() else { return };
+            if let Some(c) = self.waiter(id) {
+                self.replies.clients[c].awaits_lane = false;
+                self.resume(c);
+            }
+        }
+    }
+
+    fn waiter(&self, id: ClientId) -> Option<u32> {
+        self.replies.clients.live(id).filter(|c| self.replies.clients[*c].awaits_lane)
+    }
+
+    /// Has the worker not read from a client, until [`Core::resume`].
+    pub(crate) fn pause(&mut self, c: u32) {
+        let client = &mut self.replies.clients[c];
+        if !client.paused {
+            client.paused = true;
+            self.replies.outputs.push_back(Output::PauseClient(self.replies.clients.id(c)));
+        }
+    }
+}
