@@ -9,7 +9,7 @@
 use crate::core::Core;
 use crate::error::Cause;
 use crate::id::ConnId;
-use crate::limits::{PATIENCE_US, TRANSFER_BYTES};
+use crate::limits::{COLLECTED_BYTES, DEAF_US, PATIENCE_US, TRANSFER_BYTES};
 use crate::output::Output;
 use crate::request::{State, Target};
 use crate::server_conn::{Flow, InFlight, Scan};
@@ -82,7 +82,7 @@ impl Core {
             }
         }
         let at_us = self.now.mono_us;
-        self.conns[s].flow = Some(Flow { request, at_us, held: false, given: false });
+        self.conns[s].flow = Some(Flow { request, at_us, held: false, held_us: 0, given: false });
         if !self.conns[s].armed {
             self.arm(s, at_us);
         }
@@ -144,9 +144,25 @@ impl Core {
             let end = conn.queue.get(index + 1).map_or(conn.whole, |next| next.start);
             let bytes = conn.stream.between(entry.start, end).to_vec();
             conn.queue[index].target = Target::Nobody;
-            let fresh = self.conn_for(pool, server, slot);
+            let fresh = self.lane_for_key(s, &bytes).unwrap_or_else(|| self.conn_for(pool, server, slot));
+            if self.conns[fresh].lane
+                && let Some(c) = self.client_of(entry.target)
+            {
+                self.replies.clients[c].in_order = true;
+            }
             self.send_again(fresh, &bytes, InFlight { ..entry });
         }
+    }
+
+    /// A lane for a request that waits on `s`, if its key is known to be large.
+    fn lane_for_key(&mut self, s: u32, request: &[u8]) -> Option<u32> {
+        let conn = &self.conns[s];
+        let (pool, server, resp3) = (conn.pool, conn.server, conn.resp3);
+        let key = first_key(&conn.scan, request, &mut self.args)?;
+        if !self.large_keys.has(pool, key) {
+            return None;
+        }
+        self.lane(pool, server, resp3).ok()?
     }
 
     /// Passes on what is here of a large reply; answers how many bytes are done with.
@@ -209,16 +225,17 @@ impl Core {
     /// their sake as much of it is collected as the client may leave unread at most. `here`: bytes of it that are kept.
     fn hold(&mut self, s: u32, c: u32, here: usize) {
         let client = &self.replies.clients[c];
-        let room = client.held().saturating_add(here) < client.output_max;
+        let room = client.held().saturating_add(here) < client.output_max.min(COLLECTED_BYTES);
         let urgent_from = self.urgent_from(s);
         if room && urgent_from.is_some_and(|at| at <= self.now.mono_us) {
             return;
         }
         if let Some(flow) = self.conns[s].flow.as_mut().filter(|flow| !flow.held) {
-            flow.held = true;
+            (flow.held, flow.held_us) = (true, self.now.mono_us);
             self.replies.outputs.push_back(Output::PauseConn(self.conns.id(s)));
-            if let Some(at) = urgent_from.filter(|_| room) {
-                self.deadlines.arm(self.conns.id(s), at);
+            if let Some(at) = urgent_from {
+                let deaf = self.now.mono_us.saturating_add(DEAF_US);
+                self.deadlines.arm(self.conns.id(s), if room { at } else { deaf });
             }
         }
     }
@@ -233,8 +250,17 @@ impl Core {
 
     /// Goes on with a large reply that waits for its client when others can wait no longer.
     pub(crate) fn hurry_flow(&mut self, s: u32) {
-        let held = self.conns[s].flow.is_some_and(|flow| flow.held);
-        if held && self.urgent_from(s).is_some_and(|at| at <= self.now.mono_us) {
+        let now = self.now.mono_us;
+        let Some(flow) = self.conns[s].flow.filter(|flow| flow.held) else { return };
+        if self.urgent_from(s).is_none_or(|at| at > now) {
+            return;
+        }
+        if flow.held_us.saturating_add(DEAF_US) <= now
+            && let Some(request) = flow.request
+        {
+            let c = self.replies.requests[request].client;
+            self.replies.torn.push(self.replies.clients.id(c));
+        } else {
             self.resume_flow(self.conns.id(s));
         }
     }

@@ -16,7 +16,7 @@ use crate::server_conn::Phase;
 use crate::slab::NONE;
 
 impl Core {
-    /// A connection to `server` for one large request; nothing while all that there may be are in use.
+    /// A connection to `server` for one large transfer; nothing while all that there may be are in use.
     pub(crate) fn lane(&mut self, pool: u32, server: u32, resp3: bool) -> Result<Option<u32>, Cause> {
         self.check_server(pool, server)?;
         if self.lanes >= LANES_PER_WORKER {
@@ -24,7 +24,9 @@ impl Core {
         }
         self.lanes += 1;
         let spare = self.take_spare(pool, server, resp3);
-        Ok(Some(spare.unwrap_or_else(|| self.open_conn(pool, server, None, resp3))))
+        let lane = spare.unwrap_or_else(|| self.open_conn(pool, server, None, resp3));
+        (self.conns[lane].lane, self.conns[lane].counted) = (true, true);
+        Ok(Some(lane))
     }
 
     /// Sends a read of a key that is known to be large over a lane, if there is one and nothing of the client's is under way
@@ -40,7 +42,6 @@ impl Core {
         let (pool, resp3, busy) = (client.pool, client.resp3, client.head != NONE);
         let Some(server) = server.filter(|_| !busy) else { return false };
         let Ok(Some(lane)) = self.lane(pool, server, resp3) else { return false };
-        (self.conns[lane].lane, self.conns[lane].counted) = (true, true);
         let request = self.replies.ask(c, bytes);
         self.append(lane, write);
         self.queued(lane, Target::Request(request));

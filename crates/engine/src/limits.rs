@@ -63,6 +63,13 @@ pub const LARGE_KEYS: usize = 1024;
 /// Without a timeout, requests behind a large reply wait so long for its reader before it is collected for their sake.
 pub const PATIENCE_US: u64 = 100_000;
 
+/// So much of a large reply is collected at most for the sake of those who wait behind it.
+pub const COLLECTED_BYTES: usize = 16 << 20;
+
+/// A client that has read nothing for so long of a large reply behind which others wait, of which no more can be
+/// collected, is closed.
+pub const DEAF_US: u64 = 5_000_000;
+
 /// Connections to one server that timed out and wait for late replies; beyond it the oldest is closed.
 pub const RETIRED_PER_SERVER: usize = 2;
 

@@ -96,6 +96,8 @@ pub struct Flow {
     pub at_us: u64,
     /// Whether the worker has been asked not to read: its client does not, or waits for an earlier reply.
     pub held: bool,
+    /// Since when.
+    pub held_us: u64,
     /// Whether its client has some of it.
     pub given: bool,
 }

@@ -106,8 +106,6 @@ impl Core {
         self.count_client(c, PoolMetric::ClientRequests);
         let request = self.replies.ask(c, 0);
         let target = if quiet { Target::Quiet(request) } else { Target::Request(request) };
-        self.conns[lane].counted = true;
-        self.conns[lane].lane = true;
         self.conns[lane].feeder = c;
         self.append(lane, head);
         self.queued(lane, target);

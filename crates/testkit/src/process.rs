@@ -149,12 +149,24 @@ impl Process {
     /// # Errors
     /// When it is gone or /proc is not there.
     pub fn rss_kib(&self) -> io::Result<u64> {
+        self.status_kib("VmRSS:")
+    }
+
+    /// The most resident memory it ever had, in KiB.
+    ///
+    /// # Errors
+    /// When it is gone or /proc is not there.
+    pub fn peak_rss_kib(&self) -> io::Result<u64> {
+        self.status_kib("VmHWM:")
+    }
+
+    fn status_kib(&self, field: &str) -> io::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
         status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .find_map(|line| line.strip_prefix(field))
             .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
-            .ok_or_else(|| io::Error::other(format!("no VmRSS for {}", self.name)))
+            .ok_or_else(|| io::Error::other(format!("no {field} for {}", self.name)))
     }
 
     /// CPU time used so far.

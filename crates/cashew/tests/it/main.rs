@@ -6,6 +6,7 @@ mod failure;
 mod farm;
 mod fragments;
 mod interleave;
+mod large;
 mod limits;
 mod memcache;
 mod parity;
