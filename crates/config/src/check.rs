@@ -73,6 +73,7 @@ fn process_section(fields: &mut Fields<'_, '_>) -> ProcessSection {
         stats_port: fields.get("stats_port", read::number).map(|port| u16::try_from(port).expect(NARROW)),
         stats_addr: fields.get("stats_addr", read::text),
         stats_interval: fields.get("stats_interval", read::millis),
+        max_memory: fields.get("max_memory", read::bytes),
         control_socket: fields.get("control_socket", read::path),
         pid_file: fields.get("pid_file", read::path),
         mbuf_size: fields.get("mbuf_size", read::bytes).map(|size| u32::try_from(size.0).expect(NARROW)),

@@ -145,6 +145,8 @@ pub const PROCESS: &[Row] = &[
         "How much is logged, from 0 (least) to 11. Flag `-v`."),
     row("output", Path, "", "", Cashew,
         "Log file; absent: standard error. Flag `-o`."),
+    row("max_memory", Size { min: 16 << 20, max: MEMORY_MAX }, "bytes", "1gb", Cashew,
+        "How much memory buffers may take, all workers together. At the limit the clients that hold most are not read until enough has drained; one whose unfinished request is what takes the memory gets an error and is closed."),
     row("control_socket", Path, "", "", Cashew,
         "Unix socket on which `cashew ctl` finds the running process. Whoever may write to it may drain servers; its mode is 600."),
     row("pid_file", Path, "", "", Cashew,
@@ -167,6 +169,9 @@ pub const NUMBER_MAX: u64 = i32::MAX as u64;
 
 /// The largest size limit one may set: 64 GiB, more than any server stores as one value.
 pub const SIZE_MAX: u64 = 64 << 30;
+
+/// The largest `max_memory`: 16 TiB.
+pub const MEMORY_MAX: u64 = 16 << 40;
 
 /// More worker threads than this is a slip of the finger.
 pub const THREADS_MAX: u64 = 1024;

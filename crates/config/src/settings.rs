@@ -182,6 +182,8 @@ pub struct ProcessSection {
     pub stats_addr: Option<String>,
     /// twemproxy's aggregation interval.
     pub stats_interval: Option<Millis>,
+    /// Bytes that buffers may take.
+    pub max_memory: Option<Bytes>,
     /// Unix socket for `cashew ctl`.
     pub control_socket: Option<PathBuf>,
     /// File for the process id.
@@ -207,6 +209,8 @@ pub struct Process {
     pub stats_addr: String,
     /// twemproxy's aggregation interval.
     pub stats_interval: Millis,
+    /// Bytes that buffers may take, all workers together.
+    pub max_memory: Bytes,
     /// Unix socket for `cashew ctl`.
     pub control_socket: Option<PathBuf>,
     /// File for the process id.
@@ -228,6 +232,7 @@ impl ProcessSection {
             stats_port: self.stats_port.or(other.stats_port),
             stats_addr: self.stats_addr.or(other.stats_addr),
             stats_interval: self.stats_interval.or(other.stats_interval),
+            max_memory: self.max_memory.or(other.max_memory),
             control_socket: self.control_socket.or(other.control_socket),
             pid_file: self.pid_file.or(other.pid_file),
             mbuf_size: self.mbuf_size.or(other.mbuf_size),
@@ -248,6 +253,7 @@ impl Process {
             stats_port: said.stats_port.expect(DEFAULT),
             stats_addr: said.stats_addr.expect(DEFAULT),
             stats_interval: said.stats_interval.expect(DEFAULT),
+            max_memory: said.max_memory.expect(DEFAULT),
             control_socket: said.control_socket,
             pid_file: said.pid_file,
             mbuf_size: said.mbuf_size.expect(DEFAULT),

@@ -124,6 +124,7 @@ impl Plane {
                 // The plane outlives its workers but for the very end, when nobody need be told.
                 notify: Arc::new(move |notice| _ = notify.send(notice)),
                 read_bytes: asked.mbuf_size as usize * READ_PER_MBUF,
+                memory: usize::try_from(asked.max_memory.0).unwrap_or(usize::MAX) / count,
                 epoch: started,
                 seed: seed(index),
             })?;

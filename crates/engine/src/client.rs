@@ -32,6 +32,10 @@ pub struct Client {
     pub in_order: bool,
     /// The large request that it is in the middle of.
     pub transfer: Transfer,
+    /// Whether it is not read because buffers take too much memory.
+    pub pressed: bool,
+    /// Whether its `rest` was half a request then, and not requests that wait for something else.
+    pub half: bool,
     /// Whether that request waits for a connection of its own.
     pub awaits_lane: bool,
     /// Whether an `Output::WriteClient` is out for it.
@@ -122,6 +126,8 @@ impl Client {
             paused: false,
             in_order: false,
             transfer: Transfer::None,
+            pressed: false,
+            half: false,
             awaits_lane: false,
             dirty: false,
             authenticated,

@@ -6,6 +6,7 @@ use crate::id::{ClientId, ConnId};
 use crate::input::{Input, Now};
 use crate::large_keys::LargeKeys;
 use crate::limits::{BUFFER_BYTES, BUFFER_GROWTH_KEPT, MERGES_KEPT};
+use crate::memory::Memory;
 use crate::merge::{Merge, write_cause};
 use crate::output::{Closing, Output};
 use crate::pool::PoolState;
@@ -62,6 +63,7 @@ pub struct Core {
     pub(crate) idle_clients: Deadlines<Client>,
     pub(crate) args: Args,
     pub(crate) scratch: Scratch,
+    pub(crate) memory: Memory,
     /// Keys that had large values.
     pub(crate) large_keys: LargeKeys,
     /// Lanes that large requests have now.
@@ -105,6 +107,7 @@ impl Core {
             idle_clients: Deadlines::default(),
             args: Args::default(),
             scratch: Scratch::default(),
+            memory: Memory::unbounded(),
             large_keys: LargeKeys::default(),
             lanes: 0,
             lane_waiters: VecDeque::new(),
@@ -120,12 +123,18 @@ impl Core {
     /// Takes one thing that happened. What is to be done about it comes out of [`Core::next_output`].
     pub fn handle(&mut self, input: Input<'_>) {
         match input {
-            Input::ClientData(id, bytes) => self.with_client(id, |core, c| core.client_data(c, bytes)),
+            Input::ClientData(id, bytes) => {
+                self.memory.note(bytes.len());
+                self.with_client(id, |core, c| core.client_data(c, bytes));
+            }
             Input::ClientEnd(id) => self.with_client(id, Core::client_end),
             Input::ClientLost(id) => self.with_client(id, |core, c| core.drop_client(c, Closing::Lost)),
             Input::ClientWritten(id, count) => self.with_client(id, |core, c| core.client_written(c, count)),
             Input::ConnUp(id) => self.with_conn(id, Core::conn_up),
-            Input::ConnData(id, bytes) => self.with_conn(id, |core, s| core.conn_data(s, bytes)),
+            Input::ConnData(id, bytes) => {
+                self.memory.note(bytes.len());
+                self.with_conn(id, |core, s| core.conn_data(s, bytes));
+            }
             Input::ConnWritten(id, count) => self.with_conn(id, |core, s| core.conn_written(s, count)),
             Input::ConnLost(id, cause) => self.with_conn(id, |core, s| core.lose_conn(s, cause)),
             Input::Preconnect => self.preconnect(),
@@ -186,7 +195,12 @@ impl Core {
             return Some(self.now.mono_us);
         }
         let conns = [&self.deadlines, &self.connects, &self.reconnects, &self.idle_conns];
-        conns.into_iter().filter_map(Deadlines::next).chain(self.idle_clients.next()).min()
+        conns
+            .into_iter()
+            .filter_map(Deadlines::next)
+            .chain(self.idle_clients.next())
+            .chain(self.memory.next_look())
+            .min()
     }
 
     /// How many clients there are.
@@ -301,7 +315,7 @@ impl Core {
             || client.asked >= view.client_request_limit
             || client.held() >= view.client_output_limit;
         client.in_order &= client.head != NONE;
-        let wait = full || client.in_order;
+        let wait = full || client.in_order || client.pressed;
         if wait && !client.paused {
             client.paused = true;
             let id = self.replies.clients.id(c);
@@ -328,6 +342,7 @@ impl Core {
             return;
         }
         client.paused = false;
+        client.heard_us = self.now.mono_us; // it could not be heard
         let rest = std::mem::take(&mut client.rest);
         self.take_rest(c, rest);
         if let Some(client) = self.replies.clients.get(c)

@@ -14,6 +14,7 @@ impl Core {
     /// Deals with all whose time is up.
     pub fn expire(&mut self) {
         let now = self.now.mono_us;
+        self.watch_memory();
         while let Some(id) = self.replies.flows.pop() {
             self.resume_flow(id);
         }
@@ -91,7 +92,7 @@ impl Core {
         let client = &self.replies.clients[c];
         let Some(idle) = self.topology.pools[client.pool as usize].client_idle_us else { return };
         let now = self.now.mono_us;
-        let since = if client.is_settled() { client.heard_us } else { now };
+        let since = if client.is_settled() && !client.paused { client.heard_us } else { now };
         if since.saturating_add(idle) > now {
             self.idle_clients.arm(self.replies.clients.id(c), since.saturating_add(idle));
         } else {
@@ -178,8 +179,13 @@ impl Core {
     /// places that counts.
     pub(crate) fn keep_order(&mut self, s: u32, from: usize) {
         for index in self.conns[s].expired.max(from)..self.conns[s].queue.len() {
-            if let Some(c) = self.client_of(self.conns[s].queue[index].target) {
-                self.replies.clients[c].in_order = true;
+            let target = self.conns[s].queue[index].target;
+            let Some(c) = self.client_of(target) else { continue };
+            self.replies.clients[c].in_order = true;
+            if let Target::Noreply(_) = target {
+                // It is waited for like any other, though it is answered with nothing.
+                let request = self.replies.ask(c, 0);
+                self.conns[s].queue[index].target = Target::Quiet(request);
             }
         }
     }

@@ -37,7 +37,7 @@ impl Core {
                 self.take_part(merge, part, |out| write_cause(protocol, text, out));
             }
             Target::Quiet(request) => self.quieted(request),
-            Target::Nobody | Target::Handshake(_) => {}
+            Target::Nobody | Target::Noreply(_) | Target::Handshake(_) => {}
         }
     }
 
@@ -50,8 +50,10 @@ impl Core {
         let owed = conn.queue.iter().skip(conn.expired).any(|entry| entry.start < conn.stream.written());
         let idle = !owed && conn.flow.is_none() && conn.phase == Phase::Ready;
         let ended = matches!(cause, Cause::Closed | Cause::Reset | Cause::BrokenPipe);
-        // From a retired connection nothing moves: it would come behind younger requests on the current one.
-        let current = ended && conn.slot.is_some();
+        // From a retired connection nothing moves: it would come behind younger requests on the current one. A request
+        // alone on a lane has nothing that it could overtake.
+        let alone = conn.lane && conn.queue.len() == 1 && conn.flow.is_none();
+        let current = ended && (conn.slot.is_some() || alone);
         let worked = current && conn.replies > 0 && conn.phase == Phase::Ready;
         let connecting = matches!(conn.phase, Phase::Connecting | Phase::Waiting);
         let attempted = conn.phase == Phase::Connecting;
@@ -74,12 +76,10 @@ impl Core {
             self.count_server(s, ServerMetric::ServerErr).add(1);
         }
         let conn = &self.conns[s];
-        let alone = conn.lane && conn.queue.len() == 1 && conn.flow.is_none() && conn.feeder == NONE;
         let view = &self.topology.pools[pool as usize];
         let first = if conn.resp3 { view.server_connections as u32 } else { 0 };
         let lane = conn.slot.unwrap_or(first);
-        // One read alone on a lane has nothing that it could overtake.
-        let retry_reads = (current || (ended && alone)) && view.retry_reads;
+        let retry_reads = current && view.retry_reads;
         let mut conn = self.detach_conn(s);
         let protocol = self.topology.pools[pool as usize].protocol;
         let feeder = conn.feeder;
@@ -90,11 +90,14 @@ impl Core {
         let mut again = Vec::new();
         let ends: Vec<u64> = conn.queue.iter().skip(1).map(|next| next.start).chain([conn.whole]).collect();
         let given_up = conn.expired;
-        for (index, (entry, end)) in conn.queue.drain(..).zip(ends).enumerate() {
+        let queue = std::mem::take(&mut conn.queue);
+        for (index, (entry, end)) in queue.into_iter().zip(ends).enumerate() {
             let unsent = worked && entry.start >= conn.stream.written();
             let read = retry_reads && entry.again && !torn;
             torn = false;
-            if (unsent || read) && index >= given_up {
+            if unsent && feeder != NONE {
+                self.transfer_again(feeder, &conn, entry);
+            } else if (unsent || read) && index >= given_up {
                 again.push((InFlight { again: entry.again && unsent, ..entry }, end));
             } else {
                 self.fail(protocol, entry.target, cause.text());

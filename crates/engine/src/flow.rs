@@ -60,7 +60,8 @@ impl Core {
             _ if conn.feeder != NONE => return Some(()), // an answer before the request's end; take_reply sees to it
             Target::Nobody => None,
             Target::Request(request) => Some(request),
-            Target::Quiet(_) => return Some(()), // the answer to a storage command, never large
+            // The answers to storage commands are never large.
+            Target::Quiet(_) | Target::Noreply(_) => return Some(()),
         };
         self.learn_key(s, entry);
         self.make_way(s);
@@ -312,6 +313,7 @@ impl Core {
         let request = match target {
             Target::Request(request) | Target::Instead(request, _) | Target::Quiet(request) => request,
             Target::Part { merge, .. } => self.merges[merge].request,
+            Target::Noreply(id) => return self.replies.clients.live(id),
             Target::Nobody | Target::Handshake(_) => return None,
         };
         let slot = &self.replies.requests[request];

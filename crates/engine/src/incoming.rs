@@ -126,7 +126,7 @@ impl Core {
         let waited = self.now.mono_us.saturating_sub(entry.at_us);
         match entry.target {
             Target::Nobody if late => self.shard.server(pool, server, ServerMetric::LateReplies).add(1),
-            Target::Nobody => {}
+            Target::Nobody | Target::Noreply(_) => {}
             Target::Request(request) => {
                 if self.conns[s].lane && entry.again {
                     self.forget_key(s, entry);

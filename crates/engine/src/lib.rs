@@ -35,6 +35,7 @@ pub mod input;
 mod lane;
 mod large_keys;
 pub mod limits;
+mod memory;
 pub mod merge;
 pub mod outbox;
 pub mod output;

@@ -70,6 +70,16 @@ pub const COLLECTED_BYTES: usize = 16 << 20;
 /// collected, is closed.
 pub const DEAF_US: u64 = 5_000_000;
 
+/// A client whose unfinished request takes less waits for memory like any other; with more of it, and none to be had, it
+/// is refused.
+pub const UNFINISHED_BYTES: usize = 1 << 20;
+
+/// While clients wait for memory, what buffers take is looked at this often.
+pub const MEMORY_LOOK_US: u64 = 10_000;
+
+/// After so many looks at which nothing had drained, the largest half of a request gives way.
+pub const MEMORY_LOOKS: u32 = 200;
+
 /// Connections to one server that timed out and wait for late replies; beyond it the oldest is closed.
 pub const RETIRED_PER_SERVER: usize = 2;
 

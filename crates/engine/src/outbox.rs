@@ -27,6 +27,16 @@ impl Buffers {
         self.spare.pop().unwrap_or_else(|| Vec::with_capacity(self.fresh))
     }
 
+    /// Bytes of room of the spare buffers.
+    pub fn room(&self) -> usize {
+        self.spare.iter().map(Vec::capacity).sum()
+    }
+
+    /// Gives all spare buffers back to the system.
+    pub fn clear(&mut self) {
+        self.spare.clear();
+    }
+
     /// Gives a buffer back; a large one goes to the system, so that memory falls after a burst.
     pub fn give(&mut self, mut buffer: Vec<u8>) {
         let useful = buffer.capacity() >= self.fresh && buffer.capacity() <= self.fresh * BUFFER_GROWTH_KEPT;
@@ -48,6 +58,11 @@ impl Outbox {
     /// How many bytes wait.
     pub fn len(&self) -> usize {
         self.buf.len() - self.sent
+    }
+
+    /// Bytes of room that its buffer has.
+    pub fn room(&self) -> usize {
+        self.buf.capacity()
     }
 
     /// Whether nothing waits.

@@ -6,7 +6,7 @@
 //!      \--client gone--> Orphan --reply--> (dropped, slot free)
 //! ```
 
-use crate::id::ConnId;
+use crate::id::{ClientId, ConnId};
 use crate::slab::NONE;
 
 /// The slot of a request.
@@ -59,8 +59,10 @@ pub enum Target {
         /// Its place in it.
         part: u32,
     },
-    /// Nobody: a `noreply` request, or one that was given up. The reply is dropped.
+    /// Nobody: the request was given up. The reply is dropped.
     Nobody,
+    /// A client that wants no reply.
+    Noreply(ClientId),
     /// The proxy's own step on a new connection.
     Handshake(Step),
 }

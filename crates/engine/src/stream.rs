@@ -29,6 +29,11 @@ impl Stream {
         &mut self.buf
     }
 
+    /// Bytes of room that its buffer has.
+    pub fn room(&self) -> usize {
+        self.buf.capacity()
+    }
+
     /// Position after the last appended byte.
     #[inline]
     pub fn end(&self) -> u64 {

@@ -13,6 +13,7 @@ use crate::error::Cause;
 use crate::limits::{TRANSFER_BYTES, TRANSFER_STALL_US};
 use crate::merge::write_cause;
 use crate::request::Target;
+use crate::server_conn::{InFlight, ServerConn};
 use crate::slab::NONE;
 use stats::{Event, PoolMetric, ServerMetric, Text};
 use wire::args::Args;
@@ -210,6 +211,19 @@ impl Core {
         self.resume(c);
     }
 
+    /// The lane of a large request is gone and had taken nothing of it: it begins anew on another.
+    pub(crate) fn transfer_again(&mut self, c: u32, gone: &ServerConn, entry: InFlight) {
+        let lane = self.lane(gone.pool, gone.server, gone.resp3);
+        let Ok(Some(s)) = lane else {
+            let protocol = self.topology.pools[gone.pool as usize].protocol;
+            return self.fail(protocol, entry.target, Cause::Closed.text());
+        };
+        self.send_again(s, gone.stream.between(entry.start, gone.whole), entry);
+        self.conns[s].feeder = c;
+        self.idle_conns.arm(self.conns.id(s), self.now.mono_us.saturating_add(TRANSFER_STALL_US));
+        self.replies.clients[c].transfer = Transfer::To(self.conns.id(s));
+    }
+
     /// The bytes of a client's large request are all here.
     fn end_transfer(&mut self, c: u32) {
         let client = &mut self.replies.clients[c];
@@ -258,10 +272,11 @@ impl Core {
         }
     }
 
-    /// Whether a client has to wait before more of its large request is read.
+    /// Whether a client has to wait before more of its large request, or anything, is read.
     pub(crate) fn is_held_up(&self, c: u32) -> bool {
         let waits = |s: u32| self.conns[s].stream.waiting().len() > TRANSFER_BYTES / 2;
-        self.replies.clients[c].awaits_lane || self.lane_of(c).is_some_and(waits)
+        let client = &self.replies.clients[c];
+        client.awaits_lane || client.pressed || self.lane_of(c).is_some_and(waits)
     }
 
     /// Whether it is the client's turn to go on with a large request, not the server's.

@@ -23,6 +23,8 @@ pub enum Event {
     ClientRefused { pool: u32, client: Peer, limit: u64 },
     /// A client left `unread_bytes` of replies unread and was closed.
     ClientOverflow { pool: u32, client: Peer, unread_bytes: u64 },
+    /// A client was closed because `bytes` of an unfinished request were too much for `max_memory`.
+    ClientTooBig { pool: u32, client: Peer, bytes: u64 },
     /// Connections cannot be accepted, for want of descriptors or memory; tried again later.
     AcceptFailed { pool: u32, error: Text },
     /// A connection to a server could not be made.
@@ -60,6 +62,7 @@ impl Event {
             Event::ClientProtocolError { .. }
             | Event::ClientRefused { .. }
             | Event::ClientOverflow { .. }
+            | Event::ClientTooBig { .. }
             | Event::ServerClosed { .. }
             | Event::ServerTimedOut { .. }
             | Event::ServerConnectFailed { .. } => Severity::Warning,

@@ -39,6 +39,14 @@ impl fmt::Display for Described<'_> {
                     pool(p)
                 )
             }
+            Event::ClientTooBig { pool: p, client, bytes } => {
+                let client = Client(client);
+                write!(
+                    f,
+                    "{}: closed client {client}: its unfinished request takes {bytes} bytes and max_memory is reached",
+                    pool(p)
+                )
+            }
             Event::AcceptFailed { pool: p, error } => {
                 write!(f, "{}: cannot accept clients: {error}", pool(p))
             }

@@ -110,6 +110,8 @@ metrics! {
         CurrConnections   Twemproxy Gauge     "curr_connections"   "# connections open now, listening sockets included";
         Ticks             Cashew    Counter   "ticks"              "# turns of the workers' loops";
         Wakeups           Cashew    Counter   "wakeups"            "# times a worker was woken by another thread";
+        BufferBytes       Cashew    Gauge     "buffer_bytes"       "bytes that buffers took when last looked at";
+        MemoryPauses      Cashew    Counter   "memory_pauses"      "# times reading from a client stopped because max_memory was reached";
         EventsDropped     Cashew    Counter   "events_dropped"     "# events from workers that came too fast to be logged";
     }
 }

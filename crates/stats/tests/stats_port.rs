@@ -27,7 +27,7 @@ const TWEMPROXY: &str = concat!(
 fn without_our_fields_the_text_is_twemproxys() {
     let text = json(&two_pools().snapshot(), &at_rest());
     let ours = [
-        r#", "workers":2, "max_clients":975, "ticks":0, "wakeups":0, "events_dropped":0, "nofile":1024"#,
+        r#", "workers":2, "max_clients":975, "ticks":0, "wakeups":0, "buffer_bytes":0, "memory_pauses":0, "events_dropped":0, "nofile":1024"#,
         concat!(
             r#", "client_refused":0, "client_requests":0, "protocol_errors":0, "client_paused":0, "#,
             r#""client_overflows":0"#

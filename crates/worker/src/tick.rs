@@ -41,6 +41,8 @@ pub struct Setup {
     pub notify: Notify,
     /// Bytes read from a connection at once: the size of the one buffer that all share.
     pub read_bytes: usize,
+    /// Bytes that the worker's buffers may take.
+    pub memory: usize,
     /// The origin of [`Now::mono_us`].
     pub epoch: Instant,
     /// Feeds the `random` distribution.
@@ -77,7 +79,9 @@ impl Worker {
         for (index, listener) in setup.listeners.iter().enumerate() {
             reactor.add_listener(&*listener.socket, plain_token(Kind::Listener, index as u32))?;
         }
-        let core = Core::new(setup.process.clone(), setup.topology.clone(), setup.shard.clone(), setup.seed);
+        let mut core =
+            Core::new(setup.process.clone(), setup.topology.clone(), setup.shard.clone(), setup.seed);
+        core.limit_memory(setup.memory);
         Ok(Worker {
             reactor,
             core,

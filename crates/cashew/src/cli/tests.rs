@@ -142,6 +142,7 @@ fn options_mean_what_they_say() {
         daemonize: Some(true),
         threads: Some(3),
         control_socket: None,
+        max_memory: None,
     };
     let invocation = read("cashew", &all).expect("good options");
     assert_eq!(

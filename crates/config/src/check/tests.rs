@@ -79,6 +79,7 @@ fn a_full_file_means_what_it_says() {
             stats_port: Some(22223),
             stats_addr: Some("127.0.0.1".into()),
             stats_interval: Some(Millis(10_000)),
+            max_memory: Some(Bytes(4 << 30)),
             control_socket: Some("/run/cashew.sock".into()),
             pid_file: Some("/run/cashew.pid".into()),
             mbuf_size: Some(32 << 10),
@@ -333,6 +334,7 @@ cashew:
   stats_port: 22223
   stats_addr: 127.0.0.1
   stats_interval: 10s
+  max_memory: 4gb
   control_socket: /run/cashew.sock
   pid_file: /run/cashew.pid
   mbuf_size: 32kb

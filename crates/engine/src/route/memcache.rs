@@ -67,7 +67,10 @@ impl Core {
         // A value too large for the proxy: memcached drops the old value then, so that one goes too.
         let pool = self.replies.clients[c].pool;
         let server = self.place(pool, &key);
-        let target = if noreply { Target::Nobody } else { Target::Instead(self.replies.ask(c, 0), text) };
+        let target = match noreply {
+            true => Target::Noreply(self.replies.clients.id(c)),
+            false => Target::Instead(self.replies.ask(c, 0), text),
+        };
         self.forward_as(c, server, target, |out| encode::delete(&key, out));
     }
 
@@ -89,7 +92,8 @@ impl Core {
                     if !self.view(c).servers[server as usize].live {
                         continue;
                     }
-                    self.forward_as(c, Some(server), Target::Nobody, |out| {
+                    let target = Target::Noreply(self.replies.clients.id(c));
+                    self.forward_as(c, Some(server), target, |out| {
                         encode::forward(request, bytes, args, out)
                     });
                 }
@@ -113,7 +117,7 @@ impl Core {
                     }
                 }
                 let target = if request.noreply {
-                    Target::Nobody
+                    Target::Noreply(self.replies.clients.id(c))
                 } else {
                     Target::Request(self.replies.ask(c, bytes.len()))
                 };

@@ -5,6 +5,7 @@ mod failure;
 mod handshake;
 mod large;
 mod memcache;
+mod memory;
 mod pause;
 mod redis;
 mod rig;

@@ -20,6 +20,8 @@ pub(crate) struct Rig {
     conns: Vec<Conn>,
     /// Connections stay in the making.
     pub(crate) slow_connect: bool,
+    /// New connections' servers take no bytes.
+    pub(crate) takes_nothing: bool,
 }
 
 struct Client {
@@ -93,7 +95,16 @@ impl Rig {
         };
         let core = Core::new(Arc::new(process), topology.clone(), shard, 1);
         let (said, clients, conns) = (Vec::new(), Vec::new(), Vec::new());
-        let mut rig = Rig { core, topology, said, now_us: 0, clients, conns, slow_connect: false };
+        let mut rig = Rig {
+            core,
+            topology,
+            said,
+            now_us: 0,
+            clients,
+            conns,
+            slow_connect: false,
+            takes_nothing: false,
+        };
         rig.later(1_000);
         rig
     }
@@ -222,8 +233,8 @@ impl Rig {
                 Output::Connect { conn, server, .. } => {
                     let up = !self.slow_connect;
                     let server = server as usize;
-                    let conn =
-                        Conn { id: conn, server, got: Vec::new(), appetite: usize::MAX, up, open: true };
+                    let appetite = if self.takes_nothing { 0 } else { usize::MAX };
+                    let conn = Conn { id: conn, server, got: Vec::new(), appetite, up, open: true };
                     if up {
                         self.core.handle(Input::ConnUp(conn.id));
                     }

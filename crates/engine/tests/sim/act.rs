@@ -57,8 +57,10 @@ impl World {
                     self.work(index, usize::MAX)?;
                 }
                 let peer: Peer = self.peers.swap_remove(index);
-                let held = peer.held.filter(|_| self.plan.pools[peer.pool].output_max < usize::MAX);
-                peer.faults.into_iter().chain(held).for_each(|fault| self.log.end(fault, self.now));
+                peer.faults
+                    .into_iter()
+                    .chain(peer.held_fault)
+                    .for_each(|fault| self.log.end(fault, self.now));
                 Ok(())
             }
             Output::CloseClient(id, closing) => self.close_client(id, closing),
@@ -80,17 +82,19 @@ impl World {
             Output::PauseConn(id) => {
                 let index = self.peer(id).ok_or_else(unknown)?;
                 let (pool, server) = (self.peers[index].pool, self.peers[index].server);
-                // Writes behind a large reply wait for its reader, but not when they need not.
-                let needed = self.plan.pools[pool].output_max < usize::MAX;
-                let until = if needed { u64::MAX } else { self.now };
-                let fault = self.log.add(pool, server, Why::Cause(Cause::TimedOut), (self.now, until));
-                self.peers[index].held = Some(fault);
+                self.peers[index].held = true;
+                // Writes behind a large reply wait for its reader, but not where they need not.
+                if self.plan.pools[pool].output_max < usize::MAX {
+                    let lasts = (self.now, u64::MAX);
+                    let fault = self.log.add(pool, server, Why::Cause(Cause::TimedOut), lasts);
+                    self.peers[index].held_fault = Some(fault);
+                }
                 Ok(())
             }
             Output::ResumeConn(id) => {
                 let index = self.peer(id).ok_or_else(unknown)?;
-                let needed = self.plan.pools[self.peers[index].pool].output_max < usize::MAX;
-                if let Some(fault) = self.peers[index].held.take().filter(|_| needed) {
+                self.peers[index].held = false;
+                if let Some(fault) = self.peers[index].held_fault.take() {
                     self.log.end(fault, self.now + SLACK_US);
                 }
                 Ok(())
@@ -147,9 +151,16 @@ impl World {
         let idle = self.topology.pools[client.pool]
             .client_idle_us
             .is_some_and(|idle| client.heard_at + idle <= self.now);
+        if client.refused {
+            client.lost = true;
+            return Ok(());
+        }
         let expected = client.ended_by().or((client.ended || idle).then_some(Closing::Clean));
         if expected != Some(closing) {
-            return Err(format!("client {id:?} is closed as {closing:?}, expected {expected:?}"));
+            let next = client.expects().map(|at| shown(&client.asks[at].bytes));
+            return Err(format!(
+                "client {id:?} is closed as {closing:?}, expected {expected:?}, owed {next:?}"
+            ));
         }
         match client.expects() {
             Some(ask) => Err(format!(
@@ -168,6 +179,10 @@ impl World {
         for reply in replies {
             self.replies += 1;
             let client = &mut self.clients[index];
+            if self.plan.memory.is_some() && String::from_utf8_lossy(&reply).contains("(max_memory)") {
+                client.refused = true;
+                continue;
+            }
             let Some(place) = client.expects_early() else {
                 return Err(format!("client {:?} reads {} and asked nothing", client.id, shown(&reply)));
             };
@@ -185,7 +200,9 @@ impl World {
             // What is passed on as it comes has its time as long as it gets on, and what is behind it waits.
             client.slow |= reply.len().max(ask.bytes.len()) > client.streams_from;
             if !client.slow {
-                judge.in_time(ask, self.topology.pools[client.pool].timeout_us)?;
+                // A large reply before it may have taken as long again before it failed.
+                let times = if client.streams_from < 1000 { 2 } else { 1 };
+                judge.in_time(ask, self.topology.pools[client.pool].timeout_us.map(|us| us * times))?;
             }
             ask.answered =
                 Some(judge.judge(ask, &reply).map_err(|why| format!("client {:?}: {why}", client.id))?);
@@ -336,7 +353,7 @@ impl World {
             }
             for ask in &client.asks {
                 let served = ask.answered == Some(true) && !ask.any_answer;
-                let certain = served || (self.plan.exact && ask.sent_at.is_some());
+                let certain = served || (self.plan.exact && ask.sent_at.is_some() && !client.refused);
                 let undone = ask.tokens.iter().find(|token| self.journal.count(token) == 0);
                 if let Some(token) = undone.filter(|_| certain) {
                     return Err(format!("{} was never done: {token}", shown(&ask.bytes)));

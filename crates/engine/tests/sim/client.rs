@@ -39,6 +39,8 @@ pub(crate) struct Client {
     pub(crate) slow: bool,
     /// Requests larger than this may be answered before their end.
     pub(crate) streams_from: usize,
+    /// Read that there is no memory for its request.
+    pub(crate) refused: bool,
     /// Takes its time between requests.
     pub(crate) ponders: bool,
     /// Has ended its side.
@@ -67,6 +69,7 @@ impl Client {
             deaf_until: 0,
             half_closes: false,
             streams_from: usize::MAX,
+            refused: false,
             ponders: false,
             vanishes_at: None,
             heard_at: 0,

@@ -22,8 +22,10 @@ pub(crate) struct Peer {
     pub(crate) inbox: Vec<u8>,
     /// Bytes for the proxy.
     pub(crate) outbox: Vec<u8>,
-    /// Since the proxy does not read from it: the fault that this is to those who wait.
-    pub(crate) held: Option<usize>,
+    /// Whether the proxy does not read from it.
+    pub(crate) held: bool,
+    /// The fault that this is to those who wait there.
+    pub(crate) held_fault: Option<usize>,
     /// Whether the proxy waits until it may write.
     pub(crate) blocked: bool,
     /// Neither reads nor answers until then.
@@ -92,7 +94,8 @@ impl Peer {
             stage,
             inbox: Vec::new(),
             outbox: Vec::new(),
-            held: None,
+            held: false,
+            held_fault: None,
             blocked: false,
             stalled_until: 0,
             waits: false,
@@ -116,7 +119,7 @@ impl Peer {
             && self.inbox.is_empty()
             && self.outbox.is_empty()
             // The proxy reads no end of a connection that it does not read.
-            && self.held.is_none()
+            && !self.held
             && !self.broken
     }
 
@@ -140,7 +143,7 @@ impl Peer {
 
     fn has_work(&self) -> bool {
         let works = !self.inbox.is_empty() && !self.waits && !self.broken;
-        works || self.blocked || (!self.outbox.is_empty() && self.held.is_none())
+        works || self.blocked || (!self.outbox.is_empty() && !self.held)
     }
 
     /// Takes bytes that the proxy wrote.

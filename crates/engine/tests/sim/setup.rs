@@ -27,6 +27,8 @@ pub(crate) struct Plan {
     pub(crate) faults: Faults,
     pub(crate) clients: usize,
     pub(crate) preconnect: bool,
+    /// What buffers may take.
+    pub(crate) memory: Option<usize>,
     /// No fault but harmless ones, and a key's server never changes: every reply is known to the byte.
     pub(crate) exact: bool,
 }
@@ -85,6 +87,7 @@ impl Plan {
             faults,
             clients: rng.range(1, 8) as usize,
             preconnect: rng.chance(200),
+            memory: rng.chance(150).then(|| rng.range(60_000, 150_000) as usize),
         }
     }
 
@@ -111,7 +114,11 @@ impl Plan {
             registry: Arc::new(registry),
             events: Arc::new(EventRing::new(16)),
         };
-        (Core::new(Arc::new(process), topology, shard.clone(), seed), shard)
+        let mut core = Core::new(Arc::new(process), topology, shard.clone(), seed);
+        if let Some(bytes) = self.memory {
+            core.limit_memory(bytes);
+        }
+        (core, shard)
     }
 }
 

@@ -153,7 +153,7 @@ impl World {
             }
         }
         let peer = &mut self.peers[index];
-        if !peer.outbox.is_empty() && peer.held.is_none() {
+        if !peer.outbox.is_empty() && !peer.held {
             let count = self.rng.portion(peer.outbox.len());
             let bytes: Vec<u8> = peer.outbox.drain(..count).collect();
             self.trace(|| format!("connection {id:?} answers {}", shown(&bytes)));
