@@ -1,4 +1,5 @@
-//! What the tests need besides Rust: real servers to run against, and Python to run client libraries with.
+//! What the tests need besides Rust: real servers to run against, Python to run client libraries with, and valgrind and
+//! strace to count with.
 //!
 //! On Debian and what derives from it, what is missing is installed; elsewhere a sentence says what to install.
 
@@ -18,6 +19,8 @@ const NEEDS: &[Need] = &[
     Need { package: "redis-server", probe: &["redis-server"] },
     Need { package: "memcached", probe: &["memcached"] },
     Need { package: "nutcracker", probe: &["nutcracker"] },
+    Need { package: "valgrind", probe: &["valgrind"] },
+    Need { package: "strace", probe: &["strace"] },
     Need { package: "python3-venv", probe: &["python3", "-c", "import venv, ensurepip"] },
 ];
 
@@ -29,9 +32,8 @@ pub(crate) fn servers() -> anyhow::Result<()> {
         return Ok(());
     }
     let names = packages(missing.iter().copied());
-    let by_hand = format!(
-        "install {names}, or run `cargo xtask ci --no-install`: tests without their server are skipped"
-    );
+    let by_hand =
+        format!("install {names}, or run `cargo xtask ci --no-install`: what needs them is skipped");
     if !there("apt-get") {
         bail!("not installed, and there is no apt-get: {by_hand}");
     }
@@ -79,7 +81,7 @@ fn packages<'a>(needs: impl Iterator<Item = &'a Need>) -> String {
     needs.map(|need| need.package).collect::<Vec<_>>().join(" ")
 }
 
-fn there(program: &str) -> bool {
+pub(crate) fn there(program: &str) -> bool {
     std::env::split_paths(&search_path()).any(|folder| folder.join(program).is_file())
 }
 

@@ -1,6 +1,7 @@
 //! The project's scripts: `cargo xtask <task>`.
 
 mod ci;
+mod count;
 mod r#gen;
 mod install;
 mod sim;
@@ -19,6 +20,11 @@ struct Task {
 
 const TASKS: &[Task] = &[
     Task { name: "ci", help: "everything that must hold before a change is taken", run: ci::run },
+    Task {
+        name: "count",
+        help: "instructions, system calls and allocations per request, against the record; `--write` records",
+        run: count::run,
+    },
     Task {
         name: "gen",
         help: "write what is generated from data; `--check` only says what is out of date",

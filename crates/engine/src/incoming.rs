@@ -230,7 +230,7 @@ impl Core {
     }
 
     pub(crate) fn finish_merge(&mut self, merge: u32) {
-        let Some(done) = self.merges.remove(merge) else { return };
+        let Some(mut done) = self.merges.remove(merge) else { return };
         let view = &self.topology.pools[done.pool as usize];
         let name = |server: u32| view.servers[server as usize].name.as_str();
         let waited = self.now.mono_us.saturating_sub(done.at_us);

@@ -37,6 +37,43 @@ pub struct Part {
     pub server: u32,
     /// Its reply; an error line of the proxy's own where it could not be had.
     pub reply: Vec<u8>,
+    /// How far the reply is written out: kept here, so that merging needs no list of its own.
+    at: usize,
+    /// Elements of the reply that are not written out yet; nothing where it is an error.
+    left: Option<usize>,
+}
+
+impl Part {
+    /// A server's share without a reply yet.
+    pub fn new(server: u32) -> Part {
+        Part { server, ..Part::default() }
+    }
+
+    /// Goes to the first element of an aggregate reply; answers how many there are.
+    fn open(&mut self) -> Option<usize> {
+        let (count, elements) = resp::elements(&self.reply)?;
+        (self.at, self.left) = (self.reply.len() - elements.rest().len(), Some(count));
+        Some(count)
+    }
+
+    /// The next element.
+    fn element(&mut self) -> Option<&[u8]> {
+        self.left = Some(self.left?.checked_sub(1)?);
+        let rest = self.reply.get(self.at..)?;
+        let ReplyParse::Complete { len, .. } = resp::ReplyScan::default().scan(rest, &Limits::NONE) else {
+            return None;
+        };
+        self.at += len;
+        rest.get(..len)
+    }
+
+    /// The next VALUE block, if it is that of `key`.
+    fn value(&mut self, key: &[u8]) -> Option<&[u8]> {
+        let rest = self.reply.get(self.at..)?;
+        let (_, block) = memcache::values(rest).next().filter(|(found, _)| *found == key)?;
+        self.at += block.len();
+        Some(block)
+    }
 }
 
 /// How a reply is made from its parts.
@@ -109,7 +146,7 @@ impl Merge {
     }
 
     /// Writes the client's reply. `names` gives a server's name by index.
-    pub fn write<'n>(&self, protocol: Protocol, names: impl Fn(u32) -> &'n str, out: &mut Vec<u8>) {
+    pub fn write<'n>(&mut self, protocol: Protocol, names: impl Fn(u32) -> &'n str, out: &mut Vec<u8>) {
         let start = out.len();
         let fine = match self.how {
             How::Values(partial) => self.write_values(partial, out),
@@ -124,7 +161,7 @@ impl Merge {
         }
     }
 
-    fn write_redis(&self, out: &mut Vec<u8>) -> Option<()> {
+    fn write_redis(&mut self, out: &mut Vec<u8>) -> Option<()> {
         let fine = |part: &&Part| !is_error(&part.reply);
         if self.how == How::OneOk {
             out.extend_from_slice(&self.parts.iter().find(fine)?.reply);
@@ -175,22 +212,21 @@ impl Merge {
         Some(())
     }
 
-    fn write_elements(&self, out: &mut Vec<u8>) -> Option<()> {
-        let mut elements = Vec::with_capacity(self.parts.len());
-        for part in &self.parts {
-            elements.push(match is_error(&part.reply) {
-                true => None,
-                false => Some(resp::elements(&part.reply)?.1),
-            });
+    fn write_elements(&mut self, out: &mut Vec<u8>) -> Option<()> {
+        for part in &mut self.parts {
+            if !is_error(&part.reply) {
+                part.open()?;
+            }
         }
         encode::array_header(self.order.len(), out);
         for part in &self.order {
-            match elements.get_mut(*part as usize)? {
-                Some(rest) => out.extend_from_slice(rest.next()?),
+            let part = self.parts.get_mut(*part as usize)?;
+            match part.left {
+                Some(_) => out.extend_from_slice(part.element()?),
                 None => encode::null(self.resp3, out),
             }
         }
-        elements.iter_mut().flatten().all(|rest| rest.next().is_none()).then_some(())
+        self.parts.iter().all(|part| part.left.unwrap_or(0) == 0).then_some(())
     }
 
     fn write_concat(&self, out: &mut Vec<u8>) -> Option<()> {
@@ -210,42 +246,39 @@ impl Merge {
         Some(())
     }
 
-    fn write_and(&self, out: &mut Vec<u8>) -> Option<()> {
-        let mut all = Vec::with_capacity(self.parts.len());
-        for part in &self.parts {
-            all.push(resp::elements(&part.reply)?);
-        }
-        let count = all.first()?.0;
-        if all.iter().any(|(n, _)| *n != count) {
-            return None;
+    fn write_and(&mut self, out: &mut Vec<u8>) -> Option<()> {
+        let count = self.parts.first_mut()?.open()?;
+        for part in &mut self.parts {
+            if part.open()? != count {
+                return None;
+            }
         }
         encode::array_header(count, out);
         for _ in 0..count {
             let mut yes = true;
-            for (_, elements) in &mut all {
-                yes &= resp::integer(elements.next()?)? != 0;
+            for part in &mut self.parts {
+                yes &= resp::integer(part.element()?)? != 0;
             }
             encode::integer(i64::from(yes), out);
         }
         Some(())
     }
 
-    fn write_values(&self, partial: bool, out: &mut Vec<u8>) -> Option<()> {
+    fn write_values(&mut self, partial: bool, out: &mut Vec<u8>) -> Option<()> {
         let failed = |part: &&Part| !part.reply.ends_with(b"END\r\n");
         let failures = self.parts.iter().filter(failed).count();
         if failures == self.parts.len() || (failures > 0 && !partial) {
             return None;
         }
-        let mut values: Vec<_> = self.parts.iter().map(|p| memcache::values(&p.reply).peekable()).collect();
         for (index, part) in self.order.iter().enumerate() {
             // A server answers in the order asked and leaves out what it does not have.
-            let next = values.get_mut(*part as usize)?;
-            if let Some((_, block)) = next.next_if(|(key, _)| *key == self.keys.get(index)) {
+            if let Some(block) = self.parts.get_mut(*part as usize)?.value(self.keys.get(index)) {
                 out.extend_from_slice(block);
             }
         }
         out.extend_from_slice(b"END\r\n");
-        (failures > 0 || values.iter_mut().all(|rest| rest.next().is_none())).then_some(())
+        let unasked = |part: &Part| part.reply.get(part.at..).is_some_and(|rest| rest.starts_with(b"VALUE "));
+        (failures > 0 || !self.parts.iter().any(unasked)).then_some(())
     }
 
     fn write_stats(&self, out: &mut Vec<u8>) -> Option<()> {

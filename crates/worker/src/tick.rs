@@ -111,25 +111,31 @@ impl Worker {
     pub fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_PER_TICK);
         while !self.is_done() {
-            self.reactor.wait(&mut events, self.patience())?;
-            self.shard.worker(WorkerMetric::Ticks).add(1);
-            self.core.tick(self.now());
-            for event in events.iter() {
-                self.take(event);
-            }
-            self.core.expire();
-            while let Some(output) = self.core.next_output() {
-                self.act(output);
-            }
-            if !self.resting.is_empty() {
-                self.wake_listeners();
-            }
-            if self.lingering.pause().is_some() {
-                self.lingering.look(Instant::now(), &mut self.buffer);
-            }
+            self.turn(&mut events)?;
         }
         self.part();
         (self.notify)(Notice::Ended { worker: self.acceptor.here });
+        Ok(())
+    }
+
+    /// One tick: waits, reads what is ready, writes what came of it. Fails when the kernel refuses to wait.
+    pub fn turn(&mut self, events: &mut Events) -> io::Result<()> {
+        self.reactor.wait(events, self.patience())?;
+        self.shard.worker(WorkerMetric::Ticks).add(1);
+        self.core.tick(self.now());
+        for event in events.iter() {
+            self.take(event);
+        }
+        self.core.expire();
+        while let Some(output) = self.core.next_output() {
+            self.act(output);
+        }
+        if !self.resting.is_empty() {
+            self.wake_listeners();
+        }
+        if self.lingering.pause().is_some() {
+            self.lingering.look(Instant::now(), &mut self.buffer);
+        }
         Ok(())
     }
 

@@ -105,7 +105,7 @@ impl Core {
                 continue;
             }
             let part = self.merges[merge].parts.len() as u32;
-            self.merges[merge].parts.push(Part { server: server as u32, reply: Vec::new() });
+            self.merges[merge].parts.push(Part::new(server as u32));
             *count = part;
             let conn = match self.usable_conn(pool, server as u32, slot) {
                 Ok(conn) => conn,
@@ -178,7 +178,7 @@ impl Core {
         let request = self.replies.ask(c, 0);
         let merge = self.new_merge(pool, request, how);
         let count = self.topology.pools[pool as usize].servers.len() as u32;
-        self.merges[merge].parts.extend((0..count).map(|server| Part { server, reply: Vec::new() }));
+        self.merges[merge].parts.extend((0..count).map(Part::new));
         self.merges[merge].outstanding = count;
         let protocol = self.protocol(c);
         for part in 0..count {

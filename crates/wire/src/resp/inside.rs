@@ -52,6 +52,13 @@ pub struct Elements<'a> {
     left: usize,
 }
 
+impl<'a> Elements<'a> {
+    /// The bytes from the next element on.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+}
+
 impl<'a> Iterator for Elements<'a> {
     type Item = &'a [u8];
 
