@@ -101,6 +101,7 @@ impl Stage {
                 workers: handles.clone(),
                 notify: Arc::new(|notice| panic!("nothing fails here: {notice:?}")),
                 read_bytes: READ_BYTES,
+                memory: MEMORY_BYTES,
                 epoch,
                 seed: 1,
             })
@@ -267,3 +268,6 @@ impl Drop for Folder {
 
 /// What a worker reads at once with the default `mbuf_size`.
 const READ_BYTES: usize = 64 << 10;
+
+/// More than is ever needed here.
+const MEMORY_BYTES: usize = 1 << 30;
