@@ -3,7 +3,10 @@
 //! Each takes a stream and the sizes of the reads it arrives in, and panics where a rule is broken:
 //! - any split into reads gives the same messages as one read;
 //! - a scan moves forward by at least one byte or waits for more;
-//! - what was accepted can be written again, and reads the same.
+//! - what was accepted can be written again, and reads the same;
+//! - a message that is let pass piece by piece ends where it does when it is collected.
+
+mod pass;
 
 use crate::memcache::{self, text};
 use crate::resp::{self, encode, request};
@@ -13,24 +16,28 @@ use crate::{Args, Limits};
 pub fn resp_requests(stream: &[u8], reads: &[usize], limits: &Limits) {
     let whole = read_resp_requests(stream, &[], limits);
     assert_eq!(read_resp_requests(stream, reads, limits), whole, "in reads of {reads:?}");
+    pass::resp_requests(stream, reads, limits);
 }
 
 /// Reads redis replies.
 pub fn resp_replies(stream: &[u8], reads: &[usize], limits: &Limits) {
     let whole = read_resp_replies(stream, &[], limits);
     assert_eq!(read_resp_replies(stream, reads, limits), whole, "in reads of {reads:?}");
+    pass::resp_replies(stream, reads, limits);
 }
 
 /// Reads memcached requests.
 pub fn memcache_requests(stream: &[u8], reads: &[usize], limits: &Limits) {
     let whole = read_memcache_requests(stream, &[], limits);
     assert_eq!(read_memcache_requests(stream, reads, limits), whole, "in reads of {reads:?}");
+    pass::memcache_requests(stream, reads, limits);
 }
 
 /// Reads memcached replies.
 pub fn memcache_replies(stream: &[u8], reads: &[usize], limits: &Limits) {
     let whole = read_memcache_replies(stream, &[], limits);
     assert_eq!(read_memcache_replies(stream, reads, limits), whole, "in reads of {reads:?}");
+    pass::memcache_replies(stream, reads, limits);
 }
 
 /// Bounds that a short stream can reach.
