@@ -9,7 +9,7 @@ use crate::{Args, Limits};
 type Ends = (Vec<u64>, bool);
 
 /// Lets redis requests pass.
-pub fn resp_requests(stream: &[u8], reads: &[usize], limits: &Limits) {
+pub(super) fn resp_requests(stream: &[u8], reads: &[usize], limits: &Limits) {
     let whole = read_resp_requests(stream, &[], limits);
     let ends = ends(whole.iter().map(|(seen, _)| match seen {
         request::Scan::Complete { len, .. } | request::Scan::Empty { len } => Some(*len as u64),
@@ -51,7 +51,7 @@ pub fn resp_requests(stream: &[u8], reads: &[usize], limits: &Limits) {
 }
 
 /// Lets redis replies pass.
-pub fn resp_replies(stream: &[u8], reads: &[usize], limits: &Limits) {
+pub(super) fn resp_replies(stream: &[u8], reads: &[usize], limits: &Limits) {
     let ends = ends(read_resp_replies(stream, &[], limits).iter().map(|(seen, _)| match seen {
         resp::ReplyParse::Complete { len, .. } => Some(*len as u64),
         resp::ReplyParse::Partial | resp::ReplyParse::Invalid(_) => None,
@@ -66,7 +66,7 @@ pub fn resp_replies(stream: &[u8], reads: &[usize], limits: &Limits) {
 }
 
 /// Lets memcached requests pass.
-pub fn memcache_requests(stream: &[u8], reads: &[usize], limits: &Limits) {
+pub(super) fn memcache_requests(stream: &[u8], reads: &[usize], limits: &Limits) {
     let ends = ends(read_memcache_requests(stream, &[], limits).iter().map(|(seen, _)| match seen {
         text::Scan::Complete(request) => Some(request.len as u64),
         text::Scan::Refused { skip, .. } => Some(*skip),
@@ -101,7 +101,7 @@ pub fn memcache_requests(stream: &[u8], reads: &[usize], limits: &Limits) {
 }
 
 /// Lets memcached replies pass.
-pub fn memcache_replies(stream: &[u8], reads: &[usize], limits: &Limits) {
+pub(super) fn memcache_replies(stream: &[u8], reads: &[usize], limits: &Limits) {
     let ends = ends(read_memcache_replies(stream, &[], limits).iter().map(|(seen, _)| match seen {
         memcache::ReplyParse::Complete { len, .. } => Some(*len as u64),
         memcache::ReplyParse::Partial | memcache::ReplyParse::Invalid(_) => None,
