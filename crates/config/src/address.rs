@@ -84,7 +84,7 @@ pub(crate) fn server(text: &str) -> Result<Server, String> {
         let address = Address::Unix(PathBuf::from(place));
         // The colon is an accident of twemproxy's, and decides where keys are.
         let name = given_name.map_or_else(|| format!("{place}:"), str::to_owned);
-        return Ok(Server { name, weight: weight(weight_text, text)?, address });
+        return Ok(Server { name, weight: weight(weight_text, text)?, address, standby: false });
     }
     let (host, port_text) = place.rsplit_once(':').ok_or_else(form)?;
     let weight = weight(weight_text, text)?;
@@ -99,7 +99,7 @@ pub(crate) fn server(text: &str) -> Result<Server, String> {
         Some(ip) => Address::Ip(SocketAddr::new(ip, port)),
         None => Address::Name { host: unbracketed(host).to_owned(), port },
     };
-    Ok(Server { name: name.to_owned(), weight, address })
+    Ok(Server { name: name.to_owned(), weight, address, standby: false })
 }
 
 fn weight(text: &str, line: &str) -> Result<u32, String> {

@@ -86,6 +86,7 @@ fn check_pools(sections: &[&Section], resolve: &Resolve<'_>, mistakes: &mut Vec<
     let mut pools = Vec::with_capacity(sections.len());
     let mut names = HashMap::new();
     let mut listens: HashMap<&str, (&str, usize)> = HashMap::new();
+    let mut standbys = Vec::new();
     for section in sections {
         let mut fields = Fields::of_pool(section, mistakes);
         if let Some(first) = names.insert(section.name.text.as_str(), section.name.line) {
@@ -97,8 +98,13 @@ fn check_pools(sections: &[&Section], resolve: &Resolve<'_>, mistakes: &mut Vec<
             let reason = format!("is the same as that of pool '{other}' on line {line}");
             fields.mistake(word, Some("listen"), reason);
         }
-        pools.extend(check_pool(&section.name, &mut fields, resolve));
+        let standby = fields.word("standby");
+        if let Some(pool) = check_pool(&section.name, &mut fields, resolve) {
+            standbys.extend(standby.map(|word| (pools.len(), word)));
+            pools.push(pool);
+        }
     }
+    absence::name_standbys(&mut pools, &standbys, sections, mistakes);
     pools.sort_by(|a, b| name_order(a.name.as_bytes(), b.name.as_bytes()));
     pools
 }
@@ -116,14 +122,19 @@ fn check_pool(name: &Word, fields: &mut Fields<'_, '_>, resolve: &Resolve<'_>) -
     }
     let auto_eject_hosts = fields.value("auto_eject_hosts", read::boolean);
     let by_default = if auto_eject_hosts { OnFailure::Eject } else { OnFailure::Error };
-    let on_failure = fields.get("on_failure", read::on_failure).unwrap_or(by_default);
+    let standby_ttl = fields.value("standby_ttl", read::millis);
+    let on_failure = fields.get("on_failure", |row, text| read::on_failure(row, text, standby_ttl));
+    let on_failure = on_failure.unwrap_or(by_default);
+    let on_return = fields.value("on_return", read::on_return);
+    let distribution = fields.value("distribution", read::distribution);
+    absence::check(fields, on_failure, on_return, distribution);
     let listen = fields.get("listen", |_, text| address::listen(text, resolve));
     Some(Pool {
         name: name.text.clone(),
         protocol,
         hash: fields.value("hash", read::hash),
         hash_tag: fields.get("hash_tag", read::hash_tag),
-        distribution: fields.value("distribution", read::distribution),
+        distribution,
         timeout: fields.get("timeout", read::millis).filter(|timeout| timeout.0 > 0),
         backlog: fields.value("backlog", read::number),
         client_connections: fields.value("client_connections", read::number),
@@ -132,13 +143,14 @@ fn check_pool(name: &Word, fields: &mut Fields<'_, '_>, resolve: &Resolve<'_>) -
         tcpkeepalive: fields.value("tcpkeepalive", read::boolean),
         reuseport: fields.value("reuseport", read::boolean),
         preconnect: fields.value("preconnect", read::boolean),
-        auto_eject_hosts: on_failure == OnFailure::Eject,
+        auto_eject_hosts: on_failure != OnFailure::Error,
         server_connections: fields.value("server_connections", read::number),
         server_retry_timeout: fields.value("server_retry_timeout", read::millis),
         // twemproxy counts a failure before it compares, so 0 acts as 1.
         server_failure_limit: fields.value("server_failure_limit", read::number).max(1),
         servers: check_servers(fields),
         on_failure,
+        on_return,
         error_text: fields.get("error_text", read::reply_text),
         max_ejected_percent: fields.value("max_ejected_percent", read::number),
         fail_fast: fields.value("fail_fast", read::boolean),
@@ -177,5 +189,6 @@ fn check_servers(fields: &mut Fields<'_, '_>) -> Vec<Server> {
     servers
 }
 
+mod absence;
 #[cfg(test)]
 mod tests;

@@ -67,6 +67,11 @@ impl<'a, 'm> Fields<'a, 'm> {
         self.get(name, read).expect("the option has a default")
     }
 
+    /// Whether a value is given for `name` that does not read as one.
+    pub(crate) fn is_wrong<T>(&self, name: &str, read: impl Fn(&Row, &str) -> Result<T, String>) -> bool {
+        self.word(name).zip(find(self.rows, name)).is_some_and(|(word, row)| read(row, &word.text).is_err())
+    }
+
     /// Every value given for `name` that reads as one.
     pub(crate) fn all<T>(
         &mut self,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use placement::{DistributionKind, HashKind, HashTag};
 
 use crate::options::{Kind, Row};
-use crate::settings::{OnFailure, Partial};
+use crate::settings::{OnFailure, OnReturn, Partial};
 use crate::suggest::did_you_mean;
 use crate::units::{Bytes, Millis};
 
@@ -64,10 +64,21 @@ pub(crate) fn partial(row: &Row, text: &str) -> Result<Partial, String> {
     }
 }
 
-pub(crate) fn on_failure(row: &Row, text: &str) -> Result<OnFailure, String> {
+/// `standby` comes with the TTL that is given beside it.
+pub(crate) fn on_failure(row: &Row, text: &str, standby_ttl: Millis) -> Result<OnFailure, String> {
     match text {
         "eject" => Ok(OnFailure::Eject),
         "error" => Ok(OnFailure::Error),
+        "standby" => Ok(OnFailure::Standby(standby_ttl)),
+        _ => Err(one_of(row, text)),
+    }
+}
+
+pub(crate) fn on_return(row: &Row, text: &str) -> Result<OnReturn, String> {
+    match text {
+        "keep" => Ok(OnReturn::Keep),
+        "flush" => Ok(OnReturn::Flush),
+        "invalidate" => Ok(OnReturn::Invalidate),
         _ => Err(one_of(row, text)),
     }
 }

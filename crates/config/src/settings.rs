@@ -51,7 +51,7 @@ pub struct Pool {
     pub reuseport: bool,
     /// Connect to the servers at start.
     pub preconnect: bool,
-    /// Take failing servers out for a while.
+    /// Take failing servers out for a while: for every `on_failure` but `error`.
     pub auto_eject_hosts: bool,
     /// The most connections to one server, at least 1.
     pub server_connections: u32,
@@ -60,9 +60,12 @@ pub struct Pool {
     /// Failures in a row that eject a server, at least 1.
     pub server_failure_limit: u32,
     /// At least one server, in twemproxy's order: shorter names first, then bytewise. Placement depends on it.
+    /// Behind them, in the same order, those of the standby, where there is one.
     pub servers: Vec<Server>,
     /// What happens to the keys of a server that fails.
     pub on_failure: OnFailure,
+    /// What happens to a server's old data before it serves again.
+    pub on_return: OnReturn,
     /// What clients read while a server is known to be down or drained; `None`: the reason.
     pub error_text: Option<String>,
     /// The most servers, in percent, that may be out at once.
@@ -111,6 +114,19 @@ pub enum OnFailure {
     Eject,
     /// They stay, and their requests get an error.
     Error,
+    /// The servers marked `standby` take them until it is back; what is written there lives so long at most.
+    Standby(Millis),
+}
+
+/// What happens to a server's old data before it serves again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnReturn {
+    /// Nothing: what changed meanwhile reverts.
+    Keep,
+    /// All of it goes.
+    Flush,
+    /// The keys that were written elsewhere meanwhile go.
+    Invalidate,
 }
 
 /// What a multi-get answers for the keys of a server that fails.
@@ -144,13 +160,20 @@ pub enum Listen {
 /// A server of a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// The name that decides its share of the keys, unique in the pool. May be empty: twemproxy allows it.
+    /// The name that decides its share of the keys, unique in the pool. May be empty: twemproxy allows it. A
+    /// standby's has [`STANDBY_PREFIX`] in front, which placement does not see.
     pub name: String,
     /// Its share against the others', at least 1.
     pub weight: u32,
     /// Where it is.
     pub address: Address,
+    /// Whether it has no keys of its own and takes those of servers that are away.
+    pub standby: bool,
 }
+
+/// What the names of standby servers begin with: a pool that is another's standby may have servers of the same
+/// names.
+pub const STANDBY_PREFIX: &str = "standby:";
 
 /// Where a server is. Prints as `host:port` (IPv6 in brackets) or the path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -221,6 +244,22 @@ pub struct Process {
     pub daemonize: bool,
     /// Worker threads; 0 for one per processor.
     pub threads: u32,
+}
+
+impl Pool {
+    /// The servers that have keys of their own.
+    pub fn own_servers(&self) -> &[Server] {
+        let own = self.servers.iter().position(|server| server.standby).unwrap_or(self.servers.len());
+        &self.servers[..own]
+    }
+}
+
+impl Server {
+    /// The name that placement sees.
+    pub fn placed_name(&self) -> &str {
+        let plain = self.name.strip_prefix(STANDBY_PREFIX).filter(|_| self.standby);
+        plain.unwrap_or(&self.name)
+    }
 }
 
 impl ProcessSection {

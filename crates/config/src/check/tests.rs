@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use placement::{DistributionKind, HashKind, HashTag};
 
 use super::*;
-use crate::settings::{Address, Listen};
+use crate::settings::{Address, Listen, OnReturn};
 use crate::units::{Bytes, Millis};
 
 #[test]
@@ -40,20 +40,24 @@ fn a_full_file_means_what_it_says() {
                 Server {
                     name: "b".into(),
                     weight: 1,
-                    address: Address::Ip(SocketAddr::from(([10, 0, 0, 2], 6379)))
+                    address: Address::Ip(SocketAddr::from(([10, 0, 0, 2], 6379))),
+                    standby: false
                 },
                 Server {
                     name: "cache".into(),
                     weight: 2,
-                    address: Address::Name { host: "cache".into(), port: 11211 }
+                    address: Address::Name { host: "cache".into(), port: 11211 },
+                    standby: false
                 },
                 Server {
                     name: "/run/redis.sock:".into(),
                     weight: 3,
-                    address: Address::Unix("/run/redis.sock".into())
+                    address: Address::Unix("/run/redis.sock".into()),
+                    standby: false
                 },
             ],
             on_failure: OnFailure::Error,
+            on_return: OnReturn::Keep,
             error_text: Some("cache is away".into()),
             max_ejected_percent: 50,
             fail_fast: false,
