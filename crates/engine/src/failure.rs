@@ -156,7 +156,10 @@ impl Core {
         }
         if conn.phase != Phase::Waiting {
             self.shard.worker(WorkerMetric::CurrConnections).sub(1);
-            self.replies.outputs.push_back(Output::CloseConn(self.conns.id(s)));
+            let id = self.conns.id(s);
+            // What was sent and is not answered may still be under way; nobody waits for it any more.
+            let owed = conn.queue.front().is_some_and(|entry| entry.start < conn.stream.written());
+            self.replies.outputs.push_back(if owed { Output::AbortConn(id) } else { Output::CloseConn(id) });
         }
         self.leave_lane(s);
         let conn = self.conns.remove(s).expect("callers hold a living connection");

@@ -22,6 +22,8 @@ pub enum Output {
     },
     /// Close the connection; the handle is no longer valid.
     CloseConn(ConnId),
+    /// The same at once: what was written and has not arrived is not to arrive any more.
+    AbortConn(ConnId),
     /// Close the client; the handle is no longer valid. All its replies are out, or it is lost.
     CloseClient(ClientId, Closing),
     /// Do not read from the client until told.

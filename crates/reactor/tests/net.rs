@@ -69,6 +69,9 @@ fn options_reach_the_socket() {
     assert!(!sockopt::socket_keepalive(&socket).expect("an option"));
     net::set_keepalive(&socket).expect("set");
     assert!(sockopt::socket_keepalive(&socket).expect("an option"));
+    assert_eq!(sockopt::socket_linger(&socket).expect("an option"), None);
+    net::reset_on_close(&socket).expect("set");
+    assert_eq!(sockopt::socket_linger(&socket).expect("an option"), Some(std::time::Duration::ZERO));
 }
 
 #[test]

@@ -138,6 +138,12 @@ impl ConnSocket {
         let (ConnSocket::Connecting(link, _) | ConnSocket::Up(link)) = self;
         link.release(reactor);
     }
+
+    /// The same, and what was written and has not arrived is not to.
+    pub(crate) fn abort(self, reactor: &Reactor) {
+        let (ConnSocket::Connecting(link, _) | ConnSocket::Up(link)) = self;
+        link.release(reactor).abort();
+    }
 }
 
 /// What a system call's error means for a request.

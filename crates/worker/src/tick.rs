@@ -189,6 +189,11 @@ impl Worker {
                     socket.release(&self.reactor);
                 }
             }
+            Output::AbortConn(id) => {
+                if let Some(socket) = self.conns.remove(id) {
+                    socket.abort(&self.reactor);
+                }
+            }
             Output::CloseClient(id, closing) => self.close_client(id, closing),
             Output::PauseConn(id) => self.read_conn(id, false),
             Output::ResumeConn(id) => self.read_conn(id, true),

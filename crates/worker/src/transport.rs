@@ -35,6 +35,14 @@ impl Transport {
             Transport::Plain(socket) => _ = net::shutdown(socket),
         }
     }
+
+    /// The close that follows drops what has not arrived.
+    pub(crate) fn abort(&self) {
+        match self {
+            // Fails only on a socket that is gone already.
+            Transport::Plain(socket) => _ = net::reset_on_close(socket),
+        }
+    }
 }
 
 impl AsFd for Transport {

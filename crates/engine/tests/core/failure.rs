@@ -283,3 +283,16 @@ fn a_client_that_vanishes_leaves_nothing_behind() {
     let usage = rig.core.usage();
     assert_eq!((usage.clients, usage.requests, usage.merges, usage.in_flight), (0, 0, 0, 0));
 }
+
+#[test]
+fn a_connection_given_up_with_requests_on_it_is_reset() {
+    let mut rig = timed(100);
+    let client = rig.client();
+    rig.send(client, request("SET a 1"));
+    rig.later(100);
+    assert_eq!((rig.read(client).as_str(), rig.aborted), ("-ERR Connection timed out\r\n", 1));
+    rig.send(client, request("GET a"));
+    rig.reply(0, "$-1\r\n");
+    rig.lose(0, Cause::Closed);
+    assert_eq!(rig.aborted, 1, "nothing was on its way");
+}

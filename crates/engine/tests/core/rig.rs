@@ -6,7 +6,7 @@ use engine::error::Cause;
 use engine::id::{ClientId, ConnId};
 use engine::topology::{PoolView, Standing, Topology};
 use engine::{Closing, Core, Input, Now, Output, Process};
-use stats::{EventRing, Layout, PoolLayout, Registry};
+use stats::{Event, EventRing, Layout, PoolLayout, Registry, ServerMetric};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -22,6 +22,9 @@ pub(crate) struct Rig {
     pub(crate) slow_connect: bool,
     /// New connections' servers take no bytes.
     pub(crate) takes_nothing: bool,
+    /// How many connections were closed with something on them.
+    pub(crate) aborted: usize,
+    process: Arc<Process>,
 }
 
 struct Client {
@@ -44,13 +47,24 @@ struct Conn {
 
 /// A pool of `servers` servers, called s0, s1 ..., as the configuration file makes it but without retries.
 pub(crate) fn pool(protocol: Protocol, servers: usize) -> PoolView {
+    pool_with(protocol, servers, "", |_| Standing::In)
+}
+
+/// The same with more lines of the file, and with servers that are where `standing` says.
+pub(crate) fn pool_with(
+    protocol: Protocol,
+    servers: usize,
+    lines: &str,
+    standing: impl Fn(usize) -> Standing,
+) -> PoolView {
     let redis = protocol == Protocol::Redis;
     let mut text =
         format!("pool:\n  listen: 127.0.0.1:1\n  hash: fnv1a_32\n  distribution: modula\n  redis: {redis}\n");
+    lines.lines().for_each(|line| text += &format!("  {line}\n"));
     text += "  hash_tag: '{}'\n  servers:\n";
     (0..servers).for_each(|server| text += &format!("  - 127.0.0.1:{}:1 s{server}\n", 2000 + server));
     let settings = config::load(&text, &|_, _| unreachable!("no names")).expect("the text is a good one");
-    let mut view = Topology::new(&settings, |_, _| Standing::In).pools.remove(0);
+    let mut view = Topology::new(&settings, |_, server| standing(server)).pools.remove(0);
     (view.fail_fast, view.retry_reads, view.partial_is_miss) = (false, false, false);
     view
 }
@@ -93,7 +107,8 @@ impl Rig {
             registry,
             events: Arc::new(EventRing::new(16)),
         };
-        let core = Core::new(Arc::new(process), topology.clone(), shard, 1);
+        let process = Arc::new(process);
+        let core = Core::new(process.clone(), topology.clone(), shard, 1);
         let (said, clients, conns) = (Vec::new(), Vec::new(), Vec::new());
         let mut rig = Rig {
             core,
@@ -104,9 +119,18 @@ impl Rig {
             conns,
             slow_connect: false,
             takes_nothing: false,
+            aborted: 0,
+            process,
         };
         rig.later(1_000);
         rig
+    }
+
+    /// Routes by `view` from now on.
+    pub(crate) fn take_up(&mut self, view: PoolView) {
+        self.topology = Arc::new(Topology { pools: vec![view] });
+        self.core.handle(Input::Topology(self.topology.clone()));
+        self.act();
     }
 
     /// A key of `server`; different for every `number`.
@@ -161,6 +185,16 @@ impl Rig {
         self.clients[client].appetite = bytes;
         self.write_client(self.clients[client].id);
         self.act();
+    }
+
+    /// One of a server's counters.
+    pub(crate) fn server_counter(&self, server: usize, metric: ServerMetric) -> u64 {
+        self.process.registry.shards()[0].server(0, server, metric).get()
+    }
+
+    /// The oldest event that the log has not seen.
+    pub(crate) fn event(&self) -> Option<Event> {
+        self.process.events.pop()
     }
 
     /// How many connections to a server are open.
@@ -240,7 +274,8 @@ impl Rig {
                     }
                     self.conns.push(conn);
                 }
-                Output::CloseConn(id) => {
+                Output::CloseConn(id) | Output::AbortConn(id) => {
+                    self.aborted += usize::from(matches!(output, Output::AbortConn(_)));
                     let conn = self.conns.iter_mut().find(|conn| conn.id == id);
                     conn.expect("what is closed was there").open = false;
                 }

@@ -49,7 +49,7 @@ impl World {
                 peer.misrouted = misrouted;
                 Ok(())
             }
-            Output::CloseConn(id) => {
+            Output::CloseConn(id) | Output::AbortConn(id) => {
                 let index = self.peer(id).ok_or_else(unknown)?;
                 self.note_backing_off(index);
                 // What the server has already read it may still do.

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, sockopt};
@@ -42,6 +43,12 @@ pub fn set_nodelay(fd: impl AsFd) -> io::Result<()> {
 /// times).
 pub fn set_keepalive(fd: impl AsFd) -> io::Result<()> {
     Ok(sockopt::set_socket_keepalive(fd, true)?)
+}
+
+/// Has the close of a TCP connection reset it: what was written and has not arrived never does, instead of being tried
+/// for minutes after the close.
+pub fn reset_on_close(fd: impl AsFd) -> io::Result<()> {
+    Ok(sockopt::set_socket_linger(fd, Some(Duration::ZERO))?)
 }
 
 /// Turns "would block" into `None`, and repeats what a signal interrupted.
