@@ -1,5 +1,6 @@
 //! One worker's state, and the hand-over of each input to the part that deals with it.
 
+use crate::away::Absences;
 use crate::client::{Client, Reading, Scan, Transfer};
 use crate::deadline::Deadlines;
 use crate::id::{ClientId, ConnId};
@@ -51,6 +52,10 @@ pub struct Core {
     pub(crate) spare_merges: Vec<Merge>,
     pub(crate) conns: Slab<ServerConn>,
     pub(crate) pools: Vec<PoolState>,
+    /// What was written elsewhere while servers are away.
+    pub(crate) absences: Absences,
+    /// Keys of large requests under way to a standby server, by connection.
+    pub(crate) to_bound: Vec<(ConnId, Box<[u8]>)>,
     /// When requests expire.
     pub(crate) deadlines: Deadlines<ServerConn>,
     /// When connections in the making are given up.
@@ -84,12 +89,15 @@ pub struct Scratch {
     pub parts: Vec<u32>,
     /// Parts whose server cannot be asked, and why.
     pub failed: Vec<(u32, crate::error::Cause)>,
+    /// Servers that are away and would have a key.
+    pub passed: Vec<u32>,
 }
 
 impl Core {
     /// A worker's engine. `seed` feeds the `random` distribution and nothing else.
     pub fn new(process: Arc<Process>, topology: Arc<Topology>, shard: Arc<Shard>, seed: u64) -> Core {
         let pools = topology.pools.iter().map(PoolState::new).collect();
+        let absences = Core::absences(&topology);
         Core {
             process,
             topology,
@@ -100,6 +108,8 @@ impl Core {
             spare_merges: Vec::new(),
             conns: Slab::default(),
             pools,
+            absences,
+            to_bound: Vec::new(),
             deadlines: Deadlines::default(),
             connects: Deadlines::default(),
             reconnects: Deadlines::default(),
@@ -139,7 +149,7 @@ impl Core {
             Input::ConnLost(id, cause) => self.with_conn(id, |core, s| core.lose_conn(s, cause)),
             Input::Preconnect => self.preconnect(),
             Input::Server { pool, server, down } => self.mark_server(pool, server, down),
-            Input::Topology(topology) => self.topology = topology,
+            Input::Topology(topology) => self.take_up(topology),
         }
     }
 

@@ -37,6 +37,7 @@ impl Core {
                 self.take_part(merge, part, |out| write_cause(protocol, text, out));
             }
             Target::Quiet(request) => self.quieted(request),
+            Target::Errand(errand) => self.errand_failed(errand),
             Target::Nobody | Target::Noreply(_) | Target::Handshake(_) => {}
         }
     }

@@ -60,8 +60,8 @@ impl Core {
             _ if conn.feeder != NONE => return Some(()), // an answer before the request's end; take_reply sees to it
             Target::Nobody => None,
             Target::Request(request) => Some(request),
-            // The answers to storage commands are never large.
-            Target::Quiet(_) | Target::Noreply(_) => return Some(()),
+            // The answers to storage commands and to what the proxy asks for itself are never large.
+            Target::Quiet(_) | Target::Noreply(_) | Target::Errand(_) => return Some(()),
         };
         self.learn_key(s, entry);
         self.make_way(s);
@@ -314,7 +314,7 @@ impl Core {
             Target::Request(request) | Target::Instead(request, _) | Target::Quiet(request) => request,
             Target::Part { merge, .. } => self.merges[merge].request,
             Target::Noreply(id) => return self.replies.clients.live(id),
-            Target::Nobody | Target::Handshake(_) => return None,
+            Target::Nobody | Target::Handshake(_) | Target::Errand(_) => return None,
         };
         let slot = &self.replies.requests[request];
         if matches!(slot.state, State::Orphan) { None } else { Some(slot.client) }

@@ -147,6 +147,7 @@ impl Core {
                 self.take_part(merge, part, |out| out.extend_from_slice(reply));
             }
             Target::Handshake(step) => return self.take_handshake(s, step, reply),
+            Target::Errand(errand) => self.errand_done(errand, reply),
         }
         if self.conns[s].feeder != NONE && self.conns[s].queue.is_empty() {
             // It is answered before its end: the rest of it is not wanted.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub struct Now {
     /// Microseconds on a clock that never goes back.
     pub mono_us: u64,
-    /// Microseconds since the epoch, for TIME and log records only.
+    /// Microseconds since the epoch, for TIME, memcached's absolute times and log records only.
     pub unix_us: u64,
 }
 

@@ -40,7 +40,8 @@ impl Core {
     ) -> bool {
         let client = &self.replies.clients[c];
         let (pool, resp3, busy) = (client.pool, client.resp3, client.head != NONE);
-        let Some(server) = server.filter(|_| !busy) else { return false };
+        let may = |server: &u32| !busy && !self.owes_deletes(pool, *server);
+        let Some(server) = server.filter(may) else { return false };
         let Ok(Some(lane)) = self.lane(pool, server, resp3) else { return false };
         let request = self.replies.ask(c, bytes);
         self.append(lane, write);

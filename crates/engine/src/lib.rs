@@ -18,9 +18,11 @@
 //!                                                                           |
 //!                                                                  Output::WriteClient
 //! ```
-//! Nothing here knows a socket, a clock, a thread or a log; the same code runs in the worker and in the
+//! While servers of a pool are away, `place` asks `PoolView::elsewhere`, and a write by key is followed by what `away`
+//! says. Nothing here knows a socket, a clock, a thread or a log; the same code runs in the worker and in the
 //! simulator (`tests/sim`).
 
+pub mod away;
 pub mod client;
 pub mod command;
 pub mod core;

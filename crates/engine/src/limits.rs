@@ -84,3 +84,10 @@ pub const MEMORY_LOOKS: u32 = 200;
 pub const RETIRED_PER_SERVER: usize = 2;
 
 const _: () = assert!(SMALL_BUFFER_BYTES <= BUFFER_BYTES);
+
+/// So many keys written elsewhere are remembered for a server that is away, by each worker; beyond it the server is
+/// emptied when it returns. With [`RECORDED_BYTES`] some 30 MB at most.
+pub const RECORDED_KEYS: usize = 1 << 18;
+
+/// The same, in bytes of the keys.
+pub const RECORDED_BYTES: usize = 16 << 20;

@@ -60,9 +60,12 @@ impl Core {
         let view = &self.topology.pools[pool as usize];
         if view.random {
             let draw = self.draw();
-            return self.topology.pools[pool as usize].placement.server(key, || draw);
+            let view = &self.topology.pools[pool as usize];
+            let server = view.placement.server(key, || draw);
+            return if view.detour { view.elsewhere(key, server, draw, |_| {}) } else { server };
         }
-        view.placement.server(key, || 0)
+        let server = view.placement.server(key, || 0);
+        if view.detour { view.elsewhere(key, server, 0, |_| {}) } else { server }
     }
 
     /// The place of the connections that carry a client's requests: always the same, so that they reach a server in
@@ -248,7 +251,7 @@ impl Core {
 
     pub(crate) fn preconnect(&mut self) {
         for pool in 0..self.pools.len() as u32 {
-            for server in 0..self.pools[pool as usize].servers.len() as u32 {
+            for server in 0..self.topology.pools[pool as usize].own as u32 {
                 self.conn_for(pool, server, 0);
             }
         }

@@ -65,6 +65,29 @@ pub enum Target {
     Noreply(ClientId),
     /// The proxy's own step on a new connection.
     Handshake(Step),
+    /// Something the proxy asked for itself.
+    Errand(Errand),
+}
+
+/// What the proxy asks of servers while one is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// Delete a key that was written elsewhere, on a server that is about to return.
+    Forget {
+        /// Index of the pool.
+        pool: u32,
+        /// Index of the server in the pool.
+        server: u32,
+        /// Between which two collectings of the record it was sent.
+        epoch: u32,
+    },
+    /// Bound how long a standby server keeps a key.
+    BoundLife {
+        /// Index of the pool.
+        pool: u32,
+        /// Index of the server in the pool.
+        server: u32,
+    },
 }
 
 /// What the proxy says first on a connection to a redis server.

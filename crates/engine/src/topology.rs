@@ -1,7 +1,7 @@
 //! The immutable view of pools and servers that a worker routes by. The control plane makes a new
 //! one when a server is ejected or comes back, and workers take it up between two ticks.
 
-use config::{Address, Bytes, Millis, Partial, Pool, Protocol, Settings};
+use config::{Address, Bytes, Millis, OnFailure, OnReturn, Partial, Pool, Protocol, Server, Settings};
 use placement::{DistributionKind, Member, Placement, Ring};
 use wire::limits::Limits;
 
@@ -19,11 +19,20 @@ pub struct PoolView {
     pub name: String,
     /// What its clients speak.
     pub protocol: Protocol,
-    /// Key to server, over the servers that are in.
+    /// Key to server: over the servers that are in, or over all of the pool's own where [`PoolView::elsewhere`] says
+    /// where the keys of those away go.
     pub placement: Placement,
+    /// Whether keys may have to be looked for elsewhere: a server is away, and [`PoolView::elsewhere`] is to be asked.
+    pub detour: bool,
+    /// How many of the servers have keys of their own: the first so many.
+    pub own: usize,
+    /// Who takes the keys of servers that are away, unless the others do.
+    pub standby: Option<Standby>,
+    /// What happens to a server's old data before it serves again.
+    pub on_return: OnReturn,
     /// Whether every request draws its server, so that keys cannot disagree.
     pub random: bool,
-    /// The servers, in twemproxy's order.
+    /// The servers, in twemproxy's order; behind them those of the standby.
     pub servers: Vec<ServerView>,
     /// How long a request may take, in microseconds from being queued; none: for ever.
     pub timeout_us: Option<u64>,
@@ -73,6 +82,17 @@ pub struct ServerView {
     pub live: bool,
     /// Whether it keeps its keys but is not to be asked.
     pub drained: bool,
+    /// Whether it is being made ready to take its keys again.
+    pub returning: bool,
+}
+
+/// Servers that stand in for those that are away.
+#[derive(Clone, Debug)]
+pub struct Standby {
+    /// Key to server, counted from the first standby server.
+    pub placement: Placement,
+    /// The longest that a key lives there, in milliseconds.
+    pub ttl_ms: u64,
 }
 
 /// Whether a server takes part.
@@ -82,6 +102,8 @@ pub enum Standing {
     In,
     /// Others take its keys.
     Out,
+    /// Others take its keys still, and what is written there is deleted here: it will be in next.
+    Returning,
     /// It keeps its keys, whose requests get an error.
     Drained,
 }
@@ -96,29 +118,43 @@ impl Topology {
 
 impl PoolView {
     fn new(pool: &Pool, standing: impl Fn(usize) -> Standing) -> PoolView {
-        let members: Vec<Member> = (pool.servers.iter().enumerate())
-            .map(|(s, server)| Member {
-                name: server.name.clone().into_bytes(),
+        let own = pool.own_servers();
+        let away = |server: usize| matches!(standing(server), Standing::Out | Standing::Returning);
+        let stands_by = matches!(pool.on_failure, OnFailure::Standby(_));
+        // Who must know what was written where needs homes that stay; else keys move as twemproxy moves them.
+        let homes_stay = stands_by || pool.on_return != OnReturn::Keep;
+        let placement = |servers: &[Server], live: &dyn Fn(usize) -> bool| {
+            let member = |(s, server): (usize, &Server)| Member {
+                name: server.placed_name().to_owned().into_bytes(),
                 weight: server.weight,
-                live: standing(s) != Standing::Out,
-            })
-            .collect();
+                live: live(s),
+            };
+            let members: Vec<Member> = servers.iter().enumerate().map(member).collect();
+            Placement { hash: pool.hash, tag: pool.hash_tag, ring: Ring::new(pool.distribution, &members) }
+        };
+        let standby = match pool.on_failure {
+            OnFailure::Standby(ttl) => {
+                Some(Standby { placement: placement(&pool.servers[own.len()..], &|_| true), ttl_ms: ttl.0 })
+            }
+            OnFailure::Eject | OnFailure::Error => None,
+        };
         let servers = (pool.servers.iter().enumerate())
             .map(|(s, server)| ServerView {
                 name: server.name.clone(),
                 address: server.address.clone(),
-                live: standing(s) != Standing::Out,
+                live: !away(s),
                 drained: standing(s) == Standing::Drained,
+                returning: standing(s) == Standing::Returning,
             })
             .collect();
         PoolView {
             name: pool.name.clone(),
             protocol: pool.protocol,
-            placement: Placement {
-                hash: pool.hash,
-                tag: pool.hash_tag,
-                ring: Ring::new(pool.distribution, &members),
-            },
+            placement: placement(own, &|server| homes_stay || !away(server)),
+            detour: homes_stay && (0..own.len()).any(away),
+            own: own.len(),
+            standby,
+            on_return: pool.on_return,
             random: pool.distribution == DistributionKind::Random,
             servers,
             timeout_us: pool.timeout.map(micros),
@@ -140,7 +176,55 @@ impl PoolView {
             partial_is_miss: pool.partial == Partial::Miss,
         }
     }
+
+    /// Where a key goes that belongs to `home` while servers are away. `passed` is told of each of them that would
+    /// have the key instead if it came back, some perhaps twice. `draw` is for the `random` distribution.
+    pub fn elsewhere(
+        &self,
+        key: &[u8],
+        home: Option<u32>,
+        draw: u32,
+        mut passed: impl FnMut(u32),
+    ) -> Option<u32> {
+        let home = home?;
+        let mut takes = |server: u32| {
+            let live = self.servers.get(server as usize).is_some_and(|view| view.live);
+            if !live {
+                passed(server);
+            }
+            live
+        };
+        if takes(home) {
+            return Some(home);
+        }
+        if let Some(standby) = &self.standby {
+            return standby.placement.server(key, || draw).map(|server| self.own as u32 + server);
+        }
+        // As long as an attempt succeeds, what another server does changes nothing for this key.
+        for attempt in 1..=ATTEMPTS {
+            let server = self.placement.another(key, attempt)?;
+            if takes(server) {
+                return Some(server);
+            }
+        }
+        let own = self.own as u32;
+        (1..own).map(|step| (home + step) % own).find(|server| takes(*server))
+    }
+
+    /// Whether all keys are on one server, whatever fails.
+    pub fn is_single(&self) -> bool {
+        self.own == 1 && self.servers.len() <= 2
+    }
+
+    /// Whether a server stands by and has no keys of its own.
+    #[inline]
+    pub fn is_standby(&self, server: u32) -> bool {
+        server as usize >= self.own
+    }
 }
+
+/// How often a key whose server is away is placed anew among all servers before the next one in line takes it.
+const ATTEMPTS: u32 = 16;
 
 fn micros(time: Millis) -> u64 {
     time.0.saturating_mul(1000)

@@ -7,7 +7,7 @@
 //! comes behind it waits for its reply. So it needs no place in anybody's order.
 
 use crate::client::{Scan, Transfer};
-use crate::command::{self, Keys, Route};
+use crate::command::{self, Flags, Keys, Route};
 use crate::core::Core;
 use crate::error::Cause;
 use crate::limits::{TRANSFER_BYTES, TRANSFER_STALL_US};
@@ -52,7 +52,13 @@ impl Core {
         let key = args.view(bytes).get(1);
         let server = self.place(pool, key);
         self.large_keys.learn(pool, key);
-        if self.begin(c, server, false, |_| {}) { self.feed(c, bytes) } else { 0 }
+        if !self.begin(c, server, false, |_| {}) {
+            return 0;
+        }
+        if self.view(c).detour && !command.flags.has(Flags::READONLY) {
+            self.follow_large(c, key, server);
+        }
+        self.feed(c, bytes)
     }
 
     /// The same for a storage command of memcached.
@@ -64,9 +70,15 @@ impl Core {
         let pool = self.replies.clients[c].pool;
         let server = self.place(pool, key);
         self.large_keys.learn(pool, key);
-        let line = |out: &mut Vec<u8>| memcache::encode::forward_line(&request, bytes, args, out);
+        let exptime = self.bounded_exptime(c, server, &request, args.view(bytes));
+        let line = |out: &mut Vec<u8>| {
+            memcache::encode::forward_line_until(&request, bytes, args, exptime.as_deref(), out);
+        };
         if !self.begin(c, server, request.noreply, line) {
             return 0;
+        }
+        if self.view(c).detour {
+            self.follow_large(c, key, server);
         }
         if let Scan::Memcache(scan) = &mut self.replies.clients[c].scan {
             scan.pass_line(request.line_end);
@@ -149,6 +161,9 @@ impl Core {
                     self.send_piece(s, &bytes[..count]);
                     self.conns[s].feeder = NONE;
                     self.touch_last(s);
+                    if !self.to_bound.is_empty() {
+                        self.follow_large_end(s);
+                    }
                 }
                 self.end_transfer(c);
             }

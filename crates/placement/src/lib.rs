@@ -53,9 +53,23 @@ impl Placement {
         if self.ring.members() == 1 {
             return self.ring.lookup(0, random);
         }
+        self.ring.lookup(self.hash_of(key), random)
+    }
+
+    /// The position of the server that a key is to go to when those of its first `attempt` attempts cannot take it;
+    /// attempt 0 is [`Placement::server`]'s. Depends on the key and the ring alone, so a further server's failing moves
+    /// no key but its own. Of no use for [`DistributionKind::Random`].
+    pub fn another(&self, key: &[u8], attempt: u32) -> Option<u32> {
+        if attempt == 0 {
+            return self.server(key, || 0);
+        }
+        self.ring.lookup(mix::spread(self.hash_of(key), attempt) as u32, || 0)
+    }
+
+    #[inline]
+    fn hash_of(&self, key: &[u8]) -> u32 {
         let part = self.tag.as_ref().map_or(key, |tag| tag.part(key));
-        let hash = if part.is_empty() { 0 } else { self.hash.hash(part) };
-        self.ring.lookup(hash, random)
+        if part.is_empty() { 0 } else { self.hash.hash(part) }
     }
 }
 

@@ -41,6 +41,10 @@ pub enum Event {
     ServerEjected { pool: u32, server: u32, failures: u32, retry_ms: u64 },
     /// An ejected server gets requests again.
     ServerReturned { pool: u32, server: u32 },
+    /// So much was written elsewhere while a server is away that it is no longer remembered key by key.
+    RecordOverflowed { pool: u32, server: u32 },
+    /// A standby server did not take the bound of a key's TTL, and keeps the key longer.
+    StandbyTtlRefused { pool: u32, server: u32, reply: Text },
 }
 
 /// How urgent an event is to an operator.
@@ -65,10 +69,12 @@ impl Event {
             | Event::ClientTooBig { .. }
             | Event::ServerClosed { .. }
             | Event::ServerTimedOut { .. }
+            | Event::RecordOverflowed { .. }
             | Event::ServerConnectFailed { .. } => Severity::Warning,
             Event::AcceptFailed { .. }
             | Event::ServerProtocolError { .. }
             | Event::HandshakeRefused { .. }
+            | Event::StandbyTtlRefused { .. }
             | Event::ServerEjected { .. } => Severity::Error,
         }
     }

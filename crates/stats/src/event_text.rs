@@ -69,6 +69,14 @@ impl fmt::Display for Described<'_> {
                 write!(f, "{}: ejected after {failures} failures, retry in {retry_ms} ms", at(pool, server))
             }
             Event::ServerReturned { pool, server } => write!(f, "{}: gets requests again", at(pool, server)),
+            Event::RecordOverflowed { pool, server } => write!(
+                f,
+                "{}: more keys were written elsewhere than are remembered, it will be emptied before it serves again",
+                at(pool, server)
+            ),
+            Event::StandbyTtlRefused { pool, server, reply } => {
+                write!(f, "{}: does not bound TTLs (PEXPIRE ... LT needs redis 7): {reply}", at(pool, server))
+            }
         }
     }
 }

@@ -100,6 +100,8 @@ metrics! {
         HandshakeErrors   Cashew    Counter   "handshake_errors"   "# server connections closed because the server refused AUTH, SELECT or the like";
         LateReplies       Cashew    Counter   "late_replies"       "# replies thrown away because their request had timed out";
         ConnectErrors     Cashew    Counter   "connect_errors"     "# connections to the server that could not be made";
+        KeysRecorded      Cashew    Gauge     "keys_recorded"      "# keys written elsewhere while the server is away, to be deleted on it before it serves again";
+        StandbyTtlErrors  Cashew    Counter   "standby_ttl_errors" "# keys written on this standby server whose TTL could not be bounded";
     }
 }
 

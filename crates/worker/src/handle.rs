@@ -1,5 +1,6 @@
 //! What the control plane and other workers may ask of a worker, and what a worker tells the control plane.
 
+use engine::away::Record;
 use engine::error::Cause;
 use engine::id::ConnId;
 use engine::topology::Topology;
@@ -39,6 +40,15 @@ pub enum Message {
         server: u32,
         /// Why it is down; nothing: it is up.
         down: Option<Cause>,
+    },
+    /// Say which keys were written elsewhere while a server is away, and forget them.
+    Collect {
+        /// Index of the pool.
+        pool: u32,
+        /// Index of the server in the pool.
+        server: u32,
+        /// Whom to tell.
+        answer: Answer,
     },
     /// Open a connection to every server.
     Preconnect,
@@ -83,6 +93,16 @@ pub enum Notice {
         /// Which one.
         worker: usize,
     },
+}
+
+/// Takes the answer to [`Message::Collect`], on the worker's thread; must not block. Dropped unused when the worker ends
+/// first.
+pub struct Answer(pub Box<dyn FnOnce(Record) + Send>);
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Answer")
+    }
 }
 
 /// How a worker tells the control plane; must not block.

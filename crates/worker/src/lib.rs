@@ -21,6 +21,6 @@ mod tick;
 mod transport;
 
 pub use gate::Gate;
-pub use handle::{Handle, Message, Notice, Notify};
+pub use handle::{Answer, Handle, Message, Notice, Notify};
 pub use listen::Listener;
 pub use tick::{Setup, Worker};

@@ -223,6 +223,7 @@ impl Worker {
             Message::Server { pool, server, down } => {
                 self.core.handle(Input::Server { pool, server, down });
             }
+            Message::Collect { pool, server, answer } => (answer.0)(self.core.collect(pool, server)),
             Message::Preconnect => self.core.handle(Input::Preconnect),
             Message::Stop(within) => self.stop(within),
         }

@@ -23,7 +23,8 @@ impl Core {
             Fanout::First => {
                 // All servers have the same: the first that answers will do, or one that says why it does not.
                 let states = &self.pools[self.replies.clients[c].pool as usize].servers;
-                let servers = || self.view(c).servers.iter().zip(states);
+                let view = self.view(c);
+                let servers = || view.servers.iter().take(view.own).zip(states);
                 let usable =
                     servers().position(|(view, state)| view.live && !view.drained && state.down.is_none());
                 // Where none can be asked, the first says why.
@@ -32,6 +33,9 @@ impl Core {
                 return self.forward(c, first, args.bytes(), command.flags.has(Flags::READONLY));
             }
         };
+        if matches!(command.name, "FLUSHALL" | "FLUSHDB") && self.view(c).detour {
+            self.follow_flush(self.replies.clients[c].pool);
+        }
         let bytes = args.bytes();
         self.send_to_all(c, how, |out| out.extend_from_slice(bytes));
     }

@@ -267,7 +267,8 @@ impl Core {
             self.process.registry.shards().iter().map(|shard| shard.pool(pool, metric).get()).sum()
         };
         let uptime = self.now.mono_us.saturating_sub(self.process.started_us) / 1_000_000;
-        let live = view.servers.iter().filter(|server| server.live).count();
+        let own = &view.servers[..view.own];
+        let live = own.iter().filter(|server| server.live).count();
         let sections = [
             (
                 "Server",
@@ -293,10 +294,7 @@ impl Core {
             ),
             ("Replication", "role:master\r\nconnected_slaves:0\r\n".to_string()),
             ("Cluster", "cluster_enabled:0\r\n".to_string()),
-            (
-                "Cashew",
-                format!("pool:{}\r\nservers:{}\r\nservers_in:{live}\r\n", view.name, view.servers.len()),
-            ),
+            ("Cashew", format!("pool:{}\r\nservers:{}\r\nservers_in:{live}\r\n", view.name, own.len())),
         ];
         let mut text = String::new();
         for (name, body) in sections.iter().filter(|(name, _)| wanted(name)) {

@@ -72,6 +72,9 @@ impl Core {
             false => Target::Instead(self.replies.ask(c, 0), text),
         };
         self.forward_as(c, server, target, |out| encode::delete(&key, out));
+        if self.view(c).detour {
+            self.follow_write(pool, self.slot(c), &key, server);
+        }
     }
 
     fn memcache_request(&mut self, c: u32, request: &Request, args: &Args, bytes: &[u8]) {
@@ -88,7 +91,8 @@ impl Core {
                 });
             }
             Verb::FlushAll | Verb::Verbosity if request.noreply => {
-                for server in 0..self.view(c).servers.len() as u32 {
+                self.flushed_elsewhere(c, request.verb);
+                for server in 0..self.view(c).own as u32 {
                     if !self.view(c).servers[server as usize].live {
                         continue;
                     }
@@ -99,6 +103,7 @@ impl Core {
                 }
             }
             Verb::FlushAll | Verb::Verbosity => {
+                self.flushed_elsewhere(c, request.verb);
                 self.send_to_all(c, How::AllOk, |out| encode::forward(request, bytes, args, out));
             }
             Verb::Stats => {
@@ -116,16 +121,21 @@ impl Core {
                         return;
                     }
                 }
+                let exptime = self.bounded_exptime(c, server, request, view);
                 let target = if request.noreply {
                     Target::Noreply(self.replies.clients.id(c))
                 } else {
                     Target::Request(self.replies.ask(c, bytes.len()))
                 };
-                let conn =
-                    self.forward_as(c, server, target, |out| encode::forward(request, bytes, args, out));
+                let conn = self.forward_as(c, server, target, |out| {
+                    encode::forward_until(request, bytes, args, exptime.as_deref(), out);
+                });
                 if let Some(last) = conn.and_then(|conn| self.last_queued(conn)) {
                     last.fragile = request.data.is_some();
                     last.again = read;
+                }
+                if self.view(c).detour && !matches!(request.verb, Verb::Get | Verb::Gets) {
+                    self.follow_write(pool, self.slot(c), key, server);
                 }
             }
         }

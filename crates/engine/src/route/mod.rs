@@ -5,3 +5,4 @@ mod local;
 mod memcache;
 mod redis;
 mod split;
+mod standby;

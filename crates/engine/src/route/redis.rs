@@ -136,7 +136,11 @@ impl Core {
                     return;
                 }
             }
-            return self.forward(c, server, args.bytes(), read);
+            self.forward(c, server, args.bytes(), read);
+            if self.topology.pools[pool as usize].detour {
+                self.follow_keys(c, command, args, &[1], server);
+            }
+            return;
         }
         if command::blocks(command, args) {
             return self.answer_now(c, |out| command.refusal(out));
@@ -150,11 +154,35 @@ impl Core {
                 Err((first, other)) => self.refuse_cross_server(c, args, first, other),
                 Ok(server) if self.patterns_stay(pool, command, args, server, &mut keys) => {
                     self.forward(c, server, args.bytes(), command.flags.has(Flags::READONLY));
+                    if self.topology.pools[pool as usize].detour
+                        // Looking at the patterns has used the list.
+                        && command::keys(command, args, &mut keys).is_ok()
+                    {
+                        self.follow_keys(c, command, args, &keys, server);
+                    }
                 }
                 Ok(_) => self.answer_now(c, |out| encode::error(PATTERNS, out)),
             },
         }
         self.scratch.keys = keys;
+    }
+
+    /// A command on `keys` was sent to `server` while others are away.
+    pub(crate) fn follow_keys(
+        &mut self,
+        c: u32,
+        command: &'static Command,
+        args: ArgView<'_>,
+        keys: &[u32],
+        server: Option<u32>,
+    ) {
+        if command.flags.has(Flags::READONLY) {
+            return;
+        }
+        let (pool, lane) = (self.replies.clients[c].pool, self.slot(c));
+        for key in keys {
+            self.follow_write(pool, lane, args.get(*key as usize), server);
+        }
     }
 
     /// Whether all keys that SORT's BY and GET patterns can name are on `server`: they are when the pool has
@@ -169,7 +197,7 @@ impl Core {
     ) -> bool {
         command::patterns(command, args, patterns);
         let view = &self.topology.pools[pool as usize];
-        if patterns.is_empty() || view.servers.len() == 1 {
+        if patterns.is_empty() || view.is_single() {
             return true;
         }
         let Some(tag) = view.placement.tag else { return false };

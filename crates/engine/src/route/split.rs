@@ -49,6 +49,9 @@ impl Core {
             }
             Placed::Many => self.send_parts(c, args, &units, how, command.flags.has(Flags::READONLY)),
         }
+        if self.view(c).detour && !command.flags.has(Flags::READONLY) {
+            self.follow_units(c, args, &units);
+        }
     }
 
     /// memcached's get, gets, gat and gats with several keys.
@@ -59,7 +62,10 @@ impl Core {
             Placed::One(server) => {
                 let slot = self.replies.ask(c, bytes.len());
                 let target = Target::Request(slot);
-                self.forward_as(c, server, target, |out| memcache::forward(request, bytes, args, out));
+                let exptime = self.bounded_exptime(c, server, request, args.view(bytes));
+                self.forward_as(c, server, target, |out| {
+                    memcache::encode::forward_until(request, bytes, args, exptime.as_deref(), out);
+                });
             }
             Placed::Many => {
                 let partial = self.view(c).partial_is_miss;
@@ -67,6 +73,20 @@ impl Core {
                 self.send_parts(c, args.view(bytes), &units, How::Values(partial), read);
             }
         }
+        if self.view(c).detour && matches!(request.verb, Verb::Gat | Verb::Gats) {
+            self.follow_units(c, args.view(bytes), &units);
+        }
+    }
+
+    /// The keys of a split write, whose servers are in `scratch.servers`, while other servers are away.
+    fn follow_units(&mut self, c: u32, args: ArgView<'_>, units: &Units) {
+        let (pool, lane) = (self.replies.clients[c].pool, self.slot(c));
+        let servers = std::mem::take(&mut self.scratch.servers);
+        for (unit, server) in servers.iter().enumerate() {
+            let key = args.get(units.first + unit * units.step);
+            self.follow_write(pool, lane, key, Some(*server).filter(|server| *server != NONE));
+        }
+        self.scratch.servers = servers;
     }
 
     /// Finds every key's server: in `scratch.servers`, with counts in `scratch.parts`.
@@ -114,12 +134,19 @@ impl Core {
                     continue;
                 }
             };
+            // The word between the command and the keys of gat and gats.
+            let exptime = if redis || units.first < 2 { None } else { Some(args.get(1)) };
+            let bounded = exptime.and_then(|exptime| self.bounded(pool, server as u32, exptime));
             self.append(conn, |out| {
                 if redis {
                     encode::array_header(1 + keys * units.step + units.trailing, out);
                     encode::bulk(args.get(0), out);
                 } else {
-                    words(out, args, 0..units.first);
+                    out.extend_from_slice(args.get(0));
+                    if let Some(exptime) = bounded.as_deref().or(exptime) {
+                        out.push(b' ');
+                        out.extend_from_slice(exptime);
+                    }
                 }
             });
         }
@@ -177,7 +204,7 @@ impl Core {
         let pool = self.replies.clients[c].pool;
         let request = self.replies.ask(c, 0);
         let merge = self.new_merge(pool, request, how);
-        let count = self.topology.pools[pool as usize].servers.len() as u32;
+        let count = self.topology.pools[pool as usize].own as u32;
         self.merges[merge].parts.extend((0..count).map(Part::new));
         self.merges[merge].outstanding = count;
         let protocol = self.protocol(c);
@@ -199,13 +226,4 @@ enum Placed {
     One(Option<u32>),
     /// On several.
     Many,
-}
-
-fn words(out: &mut Vec<u8>, args: ArgView<'_>, range: std::ops::Range<usize>) {
-    for index in range {
-        if index > 0 {
-            out.push(b' ');
-        }
-        out.extend_from_slice(args.get(index));
-    }
 }

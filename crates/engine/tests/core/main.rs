@@ -1,5 +1,6 @@
 //! What the engine does, one scenario a test: bytes to a client, bytes at each server, replies, bytes at the client.
 
+mod away;
 mod clients;
 mod failure;
 mod handshake;

@@ -280,7 +280,7 @@ impl World {
                 }
                 let cause = match standing {
                     Standing::In => continue,
-                    Standing::Out => Cause::Refused,
+                    Standing::Out | Standing::Returning => Cause::Refused,
                     Standing::Drained => Cause::Drained,
                 };
                 let fault = self.log.add(pool, server, Why::Cause(cause), (self.now, u64::MAX));

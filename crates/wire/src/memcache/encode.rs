@@ -15,18 +15,53 @@ pub fn forward(request: &Request, buf: &[u8], args: &Args, out: &mut Vec<u8>) {
     out.extend_from_slice(buf.get(request.line_end..request.len).unwrap_or(&[]));
 }
 
+/// As [`forward`], with another exptime where one is given and the request has one.
+#[inline]
+pub fn forward_until(request: &Request, buf: &[u8], args: &Args, exptime: Option<&[u8]>, out: &mut Vec<u8>) {
+    if exptime.is_none() {
+        return forward(request, buf, args, out);
+    }
+    forward_line_until(request, buf, args, exptime, out);
+    out.extend_from_slice(buf.get(request.line_end..request.len).unwrap_or(&[]));
+}
+
 /// Appends the line of [`forward`] alone; the data block, if any, is `buf[line_end..len]`.
 pub fn forward_line(request: &Request, buf: &[u8], args: &Args, out: &mut Vec<u8>) {
-    if request.as_is {
-        out.extend_from_slice(buf.get(..request.line_end).unwrap_or(&[]));
-        return;
+    forward_line_until(request, buf, args, None, out);
+}
+
+/// Appends the line of [`forward_until`] alone.
+pub fn forward_line_until(
+    request: &Request,
+    buf: &[u8],
+    args: &Args,
+    exptime: Option<&[u8]>,
+    out: &mut Vec<u8>,
+) {
+    match exptime.zip(request.verb.exptime_word()) {
+        Some((exptime, place)) => {
+            let other = |index| if index == place { Some(exptime) } else { None };
+            write_line(request, buf, args, other, out);
+        }
+        None if request.as_is => out.extend_from_slice(buf.get(..request.line_end).unwrap_or(&[])),
+        None => write_line(request, buf, args, |_| None, out),
     }
+}
+
+/// Appends the words that a server needs to see, some of them replaced.
+fn write_line<'a>(
+    request: &Request,
+    buf: &'a [u8],
+    args: &Args,
+    other: impl Fn(usize) -> Option<&'a [u8]>,
+    out: &mut Vec<u8>,
+) {
     let words = args.spans().iter().take(request.words as usize);
     for (index, word) in words.enumerate() {
         if index > 0 {
             out.push(b' ');
         }
-        out.extend_from_slice(word.of(buf));
+        out.extend_from_slice(other(index).unwrap_or_else(|| word.of(buf)));
     }
     out.extend_from_slice(b"\r\n");
 }

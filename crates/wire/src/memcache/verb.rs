@@ -125,6 +125,16 @@ impl Verb {
         Verb::Quit,
     ];
 
+    /// Which word of its line is the exptime, for commands that give a key one.
+    pub fn exptime_word(self) -> Option<usize> {
+        match self.shape() {
+            Shape::Store | Shape::StoreUnique => Some(3),
+            Shape::Touch => Some(2),
+            Shape::TouchKeys => Some(1),
+            _ => None,
+        }
+    }
+
     pub(crate) fn shape(self) -> Shape {
         match self {
             Verb::Get | Verb::Gets => Shape::Keys,
