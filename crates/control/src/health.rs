@@ -116,6 +116,15 @@ impl Health {
         }
     }
 
+    /// It must not serve yet although it answers: it is out, and probed again later.
+    pub(crate) fn put_out(&mut self, rules: Rules, now: Instant, chance: f64) {
+        self.ejected = true;
+        self.attempts = 0;
+        if self.probe != Probe::UnderWay {
+            self.probe = Probe::At(now + self.wait(rules, chance));
+        }
+    }
+
     /// Whether a probe is due; from then on one is under way.
     pub(crate) fn probe_due(&mut self, now: Instant) -> bool {
         let due = matches!(self.probe, Probe::At(at) if at <= now);

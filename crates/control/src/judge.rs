@@ -3,18 +3,17 @@
 use crate::health::{Failure, Rules, Verdict};
 use crate::line;
 use crate::plane::{Plane, Probed, seed};
-use config::OnFailure;
 use engine::error::Cause;
-use engine::topology::Standing;
 use stats::{PoolMetric, ServerMetric};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use worker::Message;
 
 impl Plane {
-    fn rules(&self, pool: usize) -> Rules {
+    pub(crate) fn rules(&self, pool: usize, server: usize) -> Rules {
         let pool = &self.settings.pools[pool];
         Rules {
-            ejects: pool.auto_eject_hosts,
+            // Nobody stands in for a standby.
+            ejects: pool.auto_eject_hosts && !pool.servers[server].standby,
             failure_limit: pool.server_failure_limit,
             retry_after: Duration::from_millis(pool.server_retry_timeout.0),
         }
@@ -22,20 +21,21 @@ impl Plane {
 
     /// Whether the pool may lose one more server (`max_ejected_percent`).
     fn has_room(&self, pool: usize) -> bool {
-        let out = self.health[pool].iter().filter(|health| !health.is_in()).count();
+        let own = self.settings.pools[pool].own_servers().len();
+        let out = self.health[pool].iter().take(own).filter(|health| !health.is_in()).count();
         let percent = self.settings.pools[pool].max_ejected_percent as usize;
-        (out + 1) * 100 <= percent * self.health[pool].len()
+        (out + 1) * 100 <= percent * own
     }
 
     pub(crate) fn server_failed(&mut self, pool: usize, server: usize, failure: Failure) {
-        let (rules, room, chance) = (self.rules(pool), self.has_room(pool), self.chance());
+        let (rules, room, chance) = (self.rules(pool, server), self.has_room(pool), self.chance());
         let verdict = self.health[pool][server].failed(failure, rules, room, Instant::now(), chance);
         self.carry_out(pool, server, verdict);
     }
 
     pub(crate) fn take_probe(&mut self, probed: &Probed) {
         let &Probed { pool, server, answered } = probed;
-        let (rules, room, chance) = (self.rules(pool), self.has_room(pool), self.chance());
+        let (rules, room, chance) = (self.rules(pool, server), self.has_room(pool), self.chance());
         let Some(answered) = answered else {
             return self.health[pool][server].not_probed(rules, Instant::now(), chance);
         };
@@ -61,23 +61,13 @@ impl Plane {
             self.shard.server(pool, server, ServerMetric::ServerEjectedAt).set(unix_us);
             let retry = settings.pools[pool].server_retry_timeout.0;
             line!(self.log, Warning, "pool '{owner}': server '{name}' is ejected, next probe in {retry} ms");
-            self.publish();
+            self.settle(pool, server);
         }
         if verdict.recovered {
             line!(self.log, Warning, "pool '{owner}': server '{name}' answers again");
             // In this order: a server that is in again and still counts as down would fail its keys.
             self.tell_workers(pool, server, None);
-            self.publish();
-        }
-    }
-
-    pub(crate) fn standing(&self, pool: usize, server: usize) -> Standing {
-        let ejects = self.settings.pools[pool].on_failure == OnFailure::Eject;
-        match (self.drained[pool][server], self.health[pool][server].is_in()) {
-            (true, _) if ejects => Standing::Out,
-            (true, _) => Standing::Drained,
-            (false, true) => Standing::In,
-            (false, false) => Standing::Out,
+            self.settle(pool, server);
         }
     }
 
@@ -88,7 +78,7 @@ impl Plane {
     }
 
     /// A number in 0..1 that differs from process to process and time to time.
-    fn chance(&self) -> f64 {
+    pub(crate) fn chance(&self) -> f64 {
         f64::from(seed(0) as u32) / f64::from(u32::MAX)
     }
 }

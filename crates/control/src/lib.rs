@@ -11,6 +11,7 @@
 
 mod admin;
 mod capacity;
+mod cleaning;
 mod discovery;
 mod event_log;
 mod health;
@@ -19,6 +20,7 @@ pub mod log;
 mod orders;
 mod plane;
 mod probe;
+mod returning;
 mod signal;
 mod start;
 

@@ -30,7 +30,7 @@ impl Plane {
         let mut text = String::from("pool server address state\n");
         for (p, pool) in self.settings.pools.iter().enumerate() {
             for (s, server) in pool.servers.iter().enumerate() {
-                let state = if self.drained[p][s] { "drained" } else { self.health[p][s].word() };
+                let state = self.word(p, s);
                 // Writing to a string cannot fail.
                 _ = writeln!(text, "{} {} {} {state}", pool.name, server.name, server.address);
             }
@@ -55,9 +55,14 @@ impl Plane {
         })?;
         let word = if out { "drained" } else { "restored" };
         self.drained[p][s] = out;
-        self.publish();
         line!(self.log, Warning, "pool '{pool}': server '{server}' is {word} by order");
-        Ok(format!("server '{server}' of pool '{pool}' is {word}"))
+        self.settle(p, s);
+        let later = match self.word(p, s) {
+            "returning" => "; it serves again once its old data is dealt with (on_return)",
+            "ejected" => "; it serves again once it answers a probe",
+            _ => "",
+        };
+        Ok(format!("server '{server}' of pool '{pool}' is {word}{later}"))
     }
 
     fn lift_limit(&mut self, wanted: Option<u64>) -> Result<String, String> {

@@ -9,6 +9,7 @@ use crate::health::{Failure, Health};
 use crate::line;
 use crate::log::Log;
 use crate::probe;
+use crate::returning::{Absence, Returned};
 use crate::signal::{Asked, Signals};
 use crate::start::Options;
 use config::Settings;
@@ -59,12 +60,15 @@ pub(crate) struct Plane {
     pub(crate) health: Vec<Vec<Health>>,
     /// Servers that an operator has taken out.
     pub(crate) drained: Vec<Vec<bool>>,
+    /// Servers that are away, and how far they are on their way back.
+    pub(crate) absences: Vec<Vec<Absence>>,
     pub(crate) workers: Vec<Handle>,
     threads: Vec<JoinHandle<()>>,
     /// Workers that have not ended.
     running: usize,
     notices: UnboundedReceiver<Notice>,
     probes: (UnboundedSender<Probed>, UnboundedReceiver<Probed>),
+    pub(crate) returns: (UnboundedSender<Returned>, UnboundedReceiver<Returned>),
     pub(crate) info: Rc<Info>,
     stats: Option<StatsPort>,
     pub(crate) control: Option<ControlSocket>,
@@ -140,6 +144,11 @@ impl Plane {
                 .map(|pool| pool.servers.iter().map(|_| Health::default()).collect())
                 .collect(),
             drained: settings.pools.iter().map(|pool| vec![false; pool.servers.len()]).collect(),
+            absences: settings
+                .pools
+                .iter()
+                .map(|pool| pool.servers.iter().map(|_| Absence::default()).collect())
+                .collect(),
             shard: registry.shards()[count].clone(),
             info: Rc::new(Info {
                 version,
@@ -159,6 +168,7 @@ impl Plane {
             running: count,
             notices,
             probes: unbounded_channel(),
+            returns: unbounded_channel(),
             stats: Some(bound.stats),
             control: bound.control,
             orders: unbounded_channel(),
@@ -203,6 +213,7 @@ impl Plane {
                     _ = back.send(self.order(&order));
                 }
                 Some(probed) = self.probes.1.recv() => self.take_probe(&probed),
+                Some(returned) = self.returns.1.recv() => self.take_return(returned),
                 _ = look.tick() => self.look(),
                 () = overdue => {
                     line!(self.log, Error, "{} workers did not stop in time", self.running);
@@ -281,7 +292,8 @@ impl Plane {
             for (server, health) in servers.iter_mut().enumerate() {
                 if health.probe_due(now) {
                     let (settings, done) = (self.settings.clone(), self.probes.0.clone());
-                    let urgent = settings.pools[pool].auto_eject_hosts && health.is_in();
+                    let standby = settings.pools[pool].servers[server].standby;
+                    let urgent = settings.pools[pool].auto_eject_hosts && !standby && health.is_in();
                     tokio::task::spawn_local(async move {
                         let answered = probe::probe(&settings.pools[pool], server, urgent).await;
                         // Nobody listens only when the process is ending.

@@ -171,7 +171,7 @@ fn bind_pool(index: usize, pool: &Pool, log: &Log) -> Result<Listener, StartErro
         Protocol::Redis => ("redis", "-ERR max number of clients reached\r\n"),
         Protocol::Memcache => ("memcache", "SERVER_ERROR max number of clients reached\r\n"),
     };
-    let servers = pool.servers.len();
+    let servers = pool.own_servers().len();
     line!(
         log,
         Notice,
