@@ -394,6 +394,21 @@ fn while_a_server_returns_what_is_written_elsewhere_is_deleted_on_it() {
 }
 
 #[test]
+fn a_client_does_not_overtake_the_delete_of_what_it_wrote() {
+    let with_lanes = |standing| PoolView { server_connections: 3, ..view(Protocol::Redis, EJECT, standing) };
+    let mut rig = Rig::new(with_lanes(Standing::Returning));
+    let (a, b) = (rig.key(0, 0), rig.key(0, 1));
+    let clients = [rig.client(), rig.client(), rig.client()];
+    rig.send(clients[1], request(&format!("SET {a} 1")));
+    rig.send(clients[2], requests(&["HELLO 3", &format!("SET {b} 1")]));
+    rig.take_up(with_lanes(Standing::In));
+    assert_eq!(rig.open_conns(0), 2);
+    rig.send(clients[1], request(&format!("GET {a}")));
+    rig.send(clients[2], request(&format!("GET {b}")));
+    assert_eq!(rig.open_conns(0), 2, "the same connections");
+}
+
+#[test]
 fn a_delete_that_fails_is_told() {
     let outcomes: [&dyn Fn(&mut Rig); 4] = [
         &|rig| rig.reply(0, "-READONLY You can't write against a read only replica.\r\n"),

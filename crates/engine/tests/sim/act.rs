@@ -178,6 +178,7 @@ impl World {
         self.tamper_with(index, &mut replies);
         for reply in replies {
             self.replies += 1;
+            let steady = self.is_steady(self.clients[index].pool);
             let client = &mut self.clients[index];
             if self.plan.memory.is_some() && String::from_utf8_lossy(&reply).contains("(max_memory)") {
                 client.refused = true;
@@ -193,6 +194,7 @@ impl World {
                 partial: self.plan.pools[client.pool].partial,
                 retried: self.plan.pools[client.pool].retry_reads,
                 now: self.now,
+                steady,
                 exact: self.plan.exact,
                 left_out: Cell::new(false),
             };
@@ -207,6 +209,10 @@ impl World {
             ask.answered =
                 Some(judge.judge(ask, &reply).map_err(|why| format!("client {:?}: {why}", client.id))?);
             client.next += 1;
+            if client.asks[place].answered == Some(true) {
+                client.served(place);
+            }
+            let ask = &client.asks[place];
             if judge.left_out.get() && ask.resp3 {
                 self.seen.insert("a key left out in RESP3".to_string());
             }

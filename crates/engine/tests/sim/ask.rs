@@ -28,6 +28,8 @@ pub(crate) struct Ask {
     pub(crate) local: bool,
     /// Servers whose faults may turn the answer into an error.
     pub(crate) servers: Vec<usize>,
+    /// The keys it stores or deletes.
+    pub(crate) writes: Vec<Vec<u8>>,
     /// Its work on servers, as the journal names it. Done once each when the answer is no error.
     pub(crate) tokens: Vec<String>,
     /// The proxy closes the client after it, in this way.
@@ -71,6 +73,8 @@ pub(crate) struct Element {
     pub(crate) server: Vec<usize>,
     /// What it answers in any case, where that is known.
     pub(crate) stamp: Option<Vec<u8>>,
+    /// The last request that is known to have written it before this was asked: nothing older is an answer.
+    pub(crate) floor: u32,
 }
 
 /// Writes a client's requests, and knows what a single server would answer to them.
@@ -80,6 +84,8 @@ pub(crate) struct Author<'a> {
     pub(crate) view: &'a PoolView,
     /// Keys may change their server, or have none: those of different tags must not be relied on to be apart.
     pub(crate) loose: bool,
+    /// Mostly of what is stored: servers leave with it and return.
+    pub(crate) of_values: bool,
     pub(crate) client: usize,
     /// The number of the next request.
     pub(crate) seq: u32,
@@ -157,7 +163,7 @@ impl Author<'_> {
     /// The servers a key may be on.
     pub(crate) fn place(&self, key: &[u8]) -> Vec<usize> {
         if self.loose || self.view.random {
-            return self.everywhere();
+            return (0..self.view.servers.len()).collect();
         }
         self.view.placement.server(key, || 0).into_iter().map(|server| server as usize).collect()
     }
@@ -171,7 +177,7 @@ impl Author<'_> {
     }
 
     pub(crate) fn everywhere(&self) -> Vec<usize> {
-        (0..self.view.servers.len()).collect()
+        (0..self.view.own).collect()
     }
 
     /// A request that servers answer.
@@ -186,6 +192,7 @@ impl Author<'_> {
             reply,
             local: false,
             servers,
+            writes: Vec::new(),
             tokens,
             ends: None,
             begun_at: None,

@@ -15,7 +15,12 @@ fn line(text: &str) -> Reply {
 
 impl Author<'_> {
     pub(crate) fn memcache(&mut self) {
-        match self.rng.below(18) {
+        let kind = if self.of_values && self.rng.chance(800) {
+            *self.rng.pick(&[0, 0, 5, 5, 10])
+        } else {
+            self.rng.below(18)
+        };
+        match kind {
             0..=4 => self.gets(),
             5..=7 => self.store(),
             8 | 9 => self.incr(),
@@ -71,7 +76,12 @@ impl Author<'_> {
                 false => self.key(),
             };
             let asked = text(&key).contains(&format!("q{}.{}.", self.client, self.seq));
-            elements.push(Element { stamp: asked.then(|| stamp(&key)), server: self.place(&key), key });
+            elements.push(Element {
+                stamp: asked.then(|| stamp(&key)),
+                server: self.place(&key),
+                key,
+                floor: 0,
+            });
         }
         let mut bytes = verb.as_bytes().to_vec();
         let mut expected = Vec::new();
@@ -96,8 +106,9 @@ impl Author<'_> {
         bytes.extend_from_slice(&value);
         bytes.extend_from_slice(b"\r\n");
         let (servers, token) = (self.place(&key), self.stored(&value));
-        self.values.insert(key, value);
+        self.values.insert(key.clone(), value);
         self.ask(bytes, reply, servers, vec![token]);
+        self.last().writes.push(key);
     }
 
     fn incr(&mut self) {
@@ -124,6 +135,7 @@ impl Author<'_> {
         let known = Reply::Known(expected, Rule::OneOf(&[b"DELETED\r\n", b"NOT_FOUND\r\n"]));
         let (suffix, reply) = self.maybe_silent(known);
         self.ask(format!("delete {}{suffix}\r\n", text(&key)).into_bytes(), reply, servers, Vec::new());
+        self.last().writes.push(key);
     }
 
     /// Requests that every server has a part in, or any one.

@@ -37,7 +37,12 @@ impl Author<'_> {
         if self.rng.chance(12) {
             return self.change_protocol();
         }
-        match self.rng.below(22) {
+        let kind = if self.of_values && self.rng.chance(800) {
+            *self.rng.pick(&[0, 0, 3, 3, 10, 12, 14])
+        } else {
+            self.rng.below(22)
+        };
+        match kind {
             0..=2 => self.get(),
             3..=5 => self.set(),
             6 | 7 => self.stamped(),
@@ -65,7 +70,7 @@ impl Author<'_> {
 
     /// A value as it was stored last, or the null.
     fn element(&self, key: &[u8]) -> Element {
-        Element { key: key.to_vec(), server: self.place(key), stamp: None }
+        Element { key: key.to_vec(), server: self.place(key), stamp: None, floor: 0 }
     }
 
     fn get(&mut self) {
@@ -82,8 +87,9 @@ impl Author<'_> {
         let value = self.value(&key);
         let (servers, tokens) = (self.place(&key), vec![self.stored(&value)]);
         let bytes = self.request(&[b"set".as_slice(), &key, &value]);
-        self.values.insert(key, value);
+        self.values.insert(key.clone(), value);
         self.ask(bytes, reply(|out| encode::simple(b"OK", out)), servers, tokens);
+        self.last().writes.push(key);
     }
 
     /// Reads whose answer names the request.
@@ -133,8 +139,8 @@ impl Author<'_> {
 
     /// DEL, UNLINK, EXISTS and TOUCH of keys that may be anywhere.
     fn sum(&mut self) {
-        let command = *self.rng.pick(&["DEL", "UNLINK", "EXISTS", "touch"]);
-        let removes = matches!(command, "DEL" | "UNLINK");
+        let command = *self.rng.pick(&["DEL", "unlink", "EXISTS", "touch"]);
+        let removes = matches!(command, "DEL" | "unlink");
         let count = 1 + self.rng.below(5);
         let mut args = vec![command.as_bytes().to_vec()];
         if self.rng.chance(500) {
@@ -157,9 +163,12 @@ impl Author<'_> {
             sum += i64::from(found);
         }
         let servers = self.places(&keys);
-        args.extend(keys);
+        args.extend(keys.iter().cloned());
         let expected = known(Rule::Number(0, count as i64), |out| encode::integer(sum, out));
         self.ask(self.request(&args), expected, servers, Vec::new());
+        if removes {
+            self.last().writes = keys;
+        }
     }
 
     fn mget(&mut self) {
@@ -207,6 +216,7 @@ impl Author<'_> {
         }
         let servers = self.places(&keys);
         self.ask(self.request(&args), reply(|out| encode::simple(b"OK", out)), servers, tokens);
+        self.last().writes = keys;
     }
 
     fn eval_of(&mut self, keys: &[Vec<u8>]) {

@@ -19,6 +19,8 @@ pub(crate) struct Judge<'a> {
     /// Reads may be made again, later than they were asked for.
     pub(crate) retried: bool,
     pub(crate) now: u64,
+    /// Nothing that was written and acknowledged may be seen as it was before.
+    pub(crate) steady: bool,
     /// Nothing has gone wrong in this world that could change a reply.
     pub(crate) exact: bool,
     /// Whether a key of a multi-get was left out.
@@ -151,7 +153,8 @@ impl Judge<'_> {
         let number = value.strip_prefix(element.key.as_slice()).and_then(|rest| rest.strip_prefix(b"#"));
         let digits = number.and_then(|rest| rest.split(|byte| *byte == b'#').next());
         let seq: Option<u32> = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-        seq.is_some_and(|seq| self.retried || seq < ask.seq)
+        let reverts = |seq: &u32| self.steady && *seq < element.floor;
+        seq.is_some_and(|seq| (self.retried || seq < ask.seq) && !reverts(&seq))
     }
 }
 

@@ -1,10 +1,11 @@
 //! A client: sends its requests in pieces, reads its replies when it likes, and goes in its own way.
 
-use crate::ask::{Ask, Reply};
+use crate::ask::{Ask, Reply, Rule};
 use crate::rng::Rng;
 use config::Protocol;
 use engine::Closing;
 use engine::id::ClientId;
+use std::collections::BTreeMap;
 use wire::{Limits, memcache, resp};
 
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(crate) struct Client {
     /// The first request that is not answered.
     pub(crate) next: usize,
     received: Vec<u8>,
+    /// For each key the last request that is known to have written it.
+    written: BTreeMap<Vec<u8>, u32>,
     /// Whether the proxy reads from it.
     pub(crate) reading: bool,
     /// Whether the proxy waits until it may write.
@@ -63,6 +66,7 @@ impl Client {
             unsent: 0,
             next: 0,
             received: Vec::new(),
+            written: BTreeMap::new(),
             reading: true,
             blocked: false,
             thinks_until: 0,
@@ -111,6 +115,10 @@ impl Client {
             }
             start += ask.bytes.len();
             ask.sent_at = Some(now);
+            if let Reply::Known(_, Rule::Values(elements)) = &mut ask.reply {
+                let written = |key: &[u8]| self.written.get(key).copied().unwrap_or(0);
+                elements.iter_mut().for_each(|element| element.floor = written(&element.key));
+            }
             self.unsent += 1;
         }
         bytes
@@ -143,6 +151,12 @@ impl Client {
         }
         self.received.drain(..used);
         Ok(replies)
+    }
+
+    /// The request at this place was served.
+    pub(crate) fn served(&mut self, place: usize) {
+        let Ask { seq, writes, .. } = &self.asks[place];
+        writes.iter().for_each(|key| _ = self.written.insert(key.clone(), *seq));
     }
 
     /// The place of the request that the next reply must be for.

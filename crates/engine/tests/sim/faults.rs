@@ -29,6 +29,9 @@ pub(crate) struct Faults {
     pub(crate) handshake: u32,
     /// Of ticks: servers are taken out or put back.
     pub(crate) flip: u32,
+    /// Of ticks: a server leaves for a while, and returns as the control plane has it. Whoever does so in an orderly way
+    /// never has a value revert; the other faults of such a world are those after which no write comes late.
+    pub(crate) leave: u32,
     /// Of ticks: another worker found a server down.
     pub(crate) told_down: u32,
     /// Of an idle connection's turns: the server closes it. Must do no harm at all.
@@ -58,6 +61,18 @@ impl Faults {
     pub(crate) fn draw(rng: &mut Rng) -> Faults {
         let mut faults = Faults::harmless(rng);
         if rng.chance(450) {
+            return faults;
+        }
+        if rng.chance(200) {
+            faults.leave = rng.range(3, 30) as u32;
+            let often = rng.range(1, 30) as u32;
+            match rng.below(6) {
+                0 => faults.no_connect = often * 5,
+                1 => faults.hang = often * 5,
+                2 => faults.reset = often,
+                3 => faults.broken_pipe = often,
+                _ => {}
+            }
             return faults;
         }
         for _ in 0..rng.range(1, 4) {

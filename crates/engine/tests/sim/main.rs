@@ -9,6 +9,7 @@
 //! (or `cargo xtask sim`) choose which worlds are run,
 //! `SIM_FAILURES` after how many that fail it ends. README.md tells which bugs were planted to see them found.
 
+mod absence;
 mod act;
 mod ask;
 mod ask_memcache;
@@ -34,7 +35,7 @@ use world::{Tamper, World};
 const SEEDS: u64 = 10_000;
 
 /// What must come up somewhere in so many worlds: reasons that clients read, and counters.
-const HAPPENS: [&str; 29] = [
+const HAPPENS: [&str; 32] = [
     "Connection refused",
     "Connection timed out",
     "Connection timed out (1 of 2 servers failed)",
@@ -64,6 +65,9 @@ const HAPPENS: [&str; 29] = [
     "server_timedout",
     "handshake_errors",
     "late_replies",
+    "a server is back",
+    "a server cannot return yet",
+    "a server goes once more",
 ];
 
 #[allow(clippy::disallowed_methods, reason = "which worlds to run is no setting of the proxy")]

@@ -41,6 +41,8 @@ impl Journal {
 /// One server's data.
 #[derive(Debug, Default)]
 pub(crate) struct Keyspace {
+    /// A deletion may be the proxy's own: it proves nothing, and may come again.
+    forgiving: bool,
     /// Its place in the pool.
     server: usize,
     values: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -101,8 +103,8 @@ fn text(bytes: &[u8]) -> String {
 
 impl Keyspace {
     /// An empty one at this place in the pool.
-    pub(crate) fn new(server: usize) -> Keyspace {
-        Keyspace { server, ..Keyspace::default() }
+    pub(crate) fn new(server: usize, forgiving: bool) -> Keyspace {
+        Keyspace { server, forgiving, ..Keyspace::default() }
     }
 
     fn read(&self, key: &[u8]) -> Option<Vec<u8>> {
@@ -115,7 +117,10 @@ impl Keyspace {
 
     fn remove(&mut self, key: &[u8], journal: &mut Journal) -> Result<i64, String> {
         if is_question(key) {
-            journal.run(format!("del {}", text(key)))?;
+            let token = format!("del {}", text(key));
+            if !self.forgiving || journal.count(&token) == 0 {
+                journal.run(token)?;
+            }
             return Ok(weight(key));
         }
         Ok(i64::from(self.values.remove(key).is_some()))
@@ -137,6 +142,18 @@ impl Keyspace {
         Ok(())
     }
 
+    /// What the proxy itself deletes before the server serves again.
+    pub(crate) fn forget(&mut self, key: &[u8]) {
+        self.values.remove(key);
+        self.counters.remove(key);
+    }
+
+    /// All goes.
+    pub(crate) fn clear(&mut self) {
+        self.values.clear();
+        self.counters.clear();
+    }
+
     /// Answers a redis command, on a connection of RESP3 or not. Hands the keys it names to `key`.
     pub(crate) fn redis(
         &mut self,
@@ -146,6 +163,21 @@ impl Keyspace {
         key: &mut dyn FnMut(&[u8]),
         out: &mut Vec<u8>,
     ) -> Result<(), String> {
+        match (args.get(0), args.len()) {
+            // The proxy's own words; clients write unlink in other letters.
+            (b"PEXPIRE", 4) if args.get(3) == b"LT" => {
+                key(args.get(1));
+                encode::integer(1, out);
+                return Ok(());
+            }
+            (b"UNLINK", 2) => {
+                key(args.get(1));
+                self.forget(args.get(1));
+                encode::integer(1, out);
+                return Ok(());
+            }
+            _ => {}
+        }
         if shapes::is_resp3(args.get(0)) != resp3 {
             return Err(format!("a client of the other protocol sent {}", text(args.bytes())));
         }

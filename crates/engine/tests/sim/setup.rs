@@ -36,7 +36,12 @@ pub(crate) struct Plan {
 #[derive(Debug)]
 pub(crate) struct PoolPlan {
     pub(crate) protocol: Protocol,
+    /// All servers, those that stand by among them.
     pub(crate) servers: usize,
+    /// Those that have keys of their own.
+    pub(crate) own: usize,
+    /// `on_failure`, and `on_return`.
+    pub(crate) absence: (&'static str, &'static str),
     pub(crate) connections: usize,
     pub(crate) timeout_us: Option<u64>,
     pub(crate) connect_us: Option<u64>,
@@ -69,6 +74,9 @@ impl Plan {
             _ => &[Protocol::Memcache, Protocol::Redis],
         };
         let mut pools: Vec<_> = protocols.iter().map(|protocol| PoolPlan::draw(rng, *protocol)).collect();
+        if faults.leave > 0 {
+            pools.iter_mut().for_each(|pool| pool.clean_up(rng));
+        }
         if exact {
             for pool in &mut pools {
                 pool.distribution = "modula";
@@ -125,9 +133,25 @@ impl Plan {
 impl PoolPlan {
     fn draw(rng: &mut Rng, protocol: Protocol) -> PoolPlan {
         let redis = protocol == Protocol::Redis;
+        let distribution = match rng.below(20) {
+            0 => "ketama",
+            1 => "random",
+            2 => "jump",
+            _ => "modula",
+        };
+        let absence = match rng.below(6) {
+            0 => ("standby", "keep"),
+            1 if distribution != "random" => ("standby", "invalidate"),
+            2 if distribution != "random" => ("eject", "invalidate"),
+            3 => ("eject", "keep"),
+            _ => ("error", "keep"),
+        };
+        let own = rng.range(1, 4) as usize;
         PoolPlan {
             protocol,
-            servers: rng.range(1, 4) as usize,
+            own,
+            servers: own + usize::from(absence.0 == "standby"),
+            absence,
             connections: rng.range(1, 3) as usize,
             timeout_us: rng.chance(650).then_some(200_000),
             connect_us: rng.chance(300).then_some(100_000),
@@ -136,12 +160,7 @@ impl PoolPlan {
             auth: redis && rng.chance(250),
             db: if redis && rng.chance(250) { 3 } else { 0 },
             tag: rng.chance(500),
-            distribution: match rng.below(20) {
-                0 => "ketama",
-                1 => "random",
-                2 => "jump",
-                _ => "modula",
-            },
+            distribution,
             max_pipeline: if rng.chance(300) { rng.range(1, 5) as u32 } else { 4096 },
             request_limit: if rng.chance(200) { rng.range(1, 300) } else { 16 << 20 },
             output_max: if rng.chance(200) { rng.range(2_000, 20_000) as usize } else { usize::MAX },
@@ -154,16 +173,36 @@ impl PoolPlan {
         }
     }
 
+    /// Makes it a pool whose servers' old data is never seen when they return.
+    fn clean_up(&mut self, rng: &mut Rng) {
+        self.absence = (
+            *rng.pick(&["standby", "eject"]),
+            *rng.pick(&["invalidate", "invalidate", "invalidate", "flush"]),
+        );
+        self.own = self.own.max(3);
+        self.servers = self.own + usize::from(self.absence.0 == "standby");
+        (self.tag, self.connections) = (self.tag && rng.chance(200), self.connections.max(2));
+        if self.distribution == "random" {
+            self.distribution = "rendezvous";
+        }
+    }
+
     /// The pool as the configuration file has it, as far as the file's own limits allow.
     fn text(&self, index: usize) -> String {
         let redis = self.protocol == Protocol::Redis;
         let tag = if self.tag { "\n  hash_tag: '{}'" } else { "" };
+        let (on_failure, on_return) = self.absence;
+        let standby = match on_failure {
+            "standby" => format!("\n  standby: 127.0.0.1:{}:1 spare", 3000 + index),
+            _ => String::new(),
+        };
+        let absence = format!("\n  on_failure: {on_failure}{standby}\n  on_return: {on_return}");
         let mut text = format!(
-            "pool{index}:\n  listen: 127.0.0.1:{}\n  hash: fnv1a_32\n  distribution: {}\n  redis: {redis}{tag}\n  servers:\n",
+            "pool{index}:\n  listen: 127.0.0.1:{}\n  hash: fnv1a_32\n  distribution: {}\n  redis: {redis}{tag}{absence}\n  servers:\n",
             1000 + index,
             self.distribution
         );
-        for server in 0..self.servers {
+        for server in 0..self.own {
             text += &format!("  - 127.0.0.1:{}:1 s{index}{server}\n", 2000 + server);
         }
         text

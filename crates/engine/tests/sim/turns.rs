@@ -34,7 +34,10 @@ impl World {
         if client.reading && !client.ended {
             if client.has_more() && client.thinks_until <= now {
                 let bytes = client.send(&mut self.rng, now);
-                if self.rng.chance(30) {
+                // Where servers leave, what is asked before and after is to differ.
+                if self.plan.faults.leave > 0 && self.rng.chance(600) {
+                    client.thinks_until = now + self.rng.range(1, 300);
+                } else if self.rng.chance(30) {
                     client.thinks_until = now + self.rng.range(1, 300_000);
                 }
                 self.trace(|| format!("client {id:?} sends {}", shown(&bytes)));
@@ -209,6 +212,7 @@ impl World {
 
     /// The server works on up to `count` requests it has.
     pub(crate) fn work(&mut self, index: usize, count: usize) -> Result<(), String> {
+        let loose = self.is_loose(self.peers[index].pool);
         let peer = &mut self.peers[index];
         let pool = peer.pool;
         let mut desk = Desk {
@@ -219,7 +223,7 @@ impl World {
             keyspace: &mut self.keyspaces[pool][peer.server],
             view: &self.topology.pools[pool],
             now: self.now,
-            loose: self.plan.faults.flip > 0 || self.topology.pools[pool].random,
+            loose,
             twice: self.tamper == Some(Tamper::Twice),
             lied: false,
             pushed: false,

@@ -7,13 +7,14 @@
 //! In a tick every client and connection may have a turn, in any order; then outputs are dealt with until
 //! there is none. When nobody can do anything the clock jumps to the next thing that will happen.
 
+use crate::absence::Absence;
 use crate::ask::Author;
 use crate::client::Client;
 use crate::faults::{FaultLog, Faults, Why};
 use crate::model::{Journal, Keyspace};
 use crate::rng::Rng;
 use crate::server::Peer;
-use crate::setup::Plan;
+use crate::setup::{Plan, PoolPlan};
 use engine::error::Cause;
 use engine::id::ConnId;
 use engine::topology::{Standing, Topology};
@@ -71,7 +72,11 @@ pub(crate) struct World {
     /// Which servers were said to have failed and not yet to have answered.
     pub(crate) failing: Vec<Vec<bool>>,
     /// The faults of servers that are out, by pool and server.
-    outs: Vec<Vec<Option<usize>>>,
+    pub(crate) outs: Vec<Vec<Option<usize>>>,
+    /// Where servers are that leave and return in an orderly way.
+    pub(crate) absences: Vec<Vec<Absence>>,
+    /// Whether one of them went out again as soon as it was in.
+    pub(crate) relapsed: bool,
     /// Servers that the engine holds for down: pool, server, until when, and the fault.
     downs: Vec<(usize, usize, u64, usize)>,
     pub(crate) tamper: Option<Tamper>,
@@ -94,8 +99,13 @@ impl World {
         }
         let topology = Arc::new(plan.topology(|_, _| Standing::In));
         let (core, shard) = plan.core(seed, topology.clone());
-        let keyspaces =
-            plan.pools.iter().map(|pool| (0..pool.servers).map(Keyspace::new).collect()).collect();
+        let keyspace = |pool: &PoolPlan, server| Keyspace::new(server, pool.absence.1 == "invalidate");
+        let keyspaces = plan
+            .pools
+            .iter()
+            .map(|pool| (0..pool.servers).map(|server| keyspace(pool, server)).collect())
+            .collect();
+        let absences = plan.pools.iter().map(|pool| vec![Absence::default(); pool.own]).collect();
         let (failing, outs) =
             plan.pools.iter().map(|pool| (vec![false; pool.servers], vec![None; pool.servers])).unzip();
         let mut world = World {
@@ -112,6 +122,8 @@ impl World {
             log: FaultLog::default(),
             failing,
             outs,
+            absences,
+            relapsed: false,
             downs: Vec::new(),
             tamper,
             tampered: false,
@@ -132,7 +144,12 @@ impl World {
 
     fn open_client(&mut self, number: usize) {
         let pool = self.rng.below(self.plan.pools.len());
-        let count = if self.rng.chance(200) { self.rng.below(200) } else { self.rng.below(40) };
+        let most = match self.plan.faults.leave {
+            0 if self.rng.chance(200) => 200,
+            0 => 40,
+            _ => 120,
+        };
+        let count = self.rng.below(most);
         let (ends, half_closes, vanishes) = match self.rng.below(10) {
             0 | 1 => (Some(Closing::Clean), false, false),
             2 => (Some(Closing::Linger), false, false),
@@ -141,6 +158,7 @@ impl World {
         };
         let author = Author {
             loose: self.is_loose(pool),
+            of_values: self.plan.faults.leave > 0,
             rng: &mut self.rng,
             pool: &self.plan.pools[pool],
             view: &self.topology.pools[pool],
@@ -169,7 +187,7 @@ impl World {
 
     /// Whether a key's server may change or is drawn.
     pub(crate) fn is_loose(&self, pool: usize) -> bool {
-        self.plan.faults.flip > 0 || self.topology.pools[pool].random
+        self.plan.faults.flip > 0 || self.plan.faults.leave > 0 || self.topology.pools[pool].random
     }
 
     pub(crate) fn trace(&self, text: impl FnOnce() -> String) {
@@ -191,7 +209,8 @@ impl World {
         let mut closing = false;
         for tick in 0..TICKS_MAX {
             if tick == FAULTY_TICKS {
-                self.plan.faults = Faults { flip: self.plan.faults.flip.min(1), ..Faults::default() };
+                let Faults { flip, leave, .. } = self.plan.faults;
+                self.plan.faults = Faults { flip: flip.min(1), leave: leave.min(1), ..Faults::default() };
             }
             self.tick(tick < FAULTY_TICKS)?;
             let now = self.now;
@@ -257,6 +276,9 @@ impl World {
         if faulty && self.rng.chance(self.plan.faults.flip) {
             self.flip();
         }
+        if self.plan.faults.leave > 0 {
+            self.leave(faulty);
+        }
         self.put_up();
         self.core.expire();
         while let Some(output) = self.core.next_output() {
@@ -269,10 +291,23 @@ impl World {
     /// Takes servers out or puts them back.
     fn flip(&mut self) {
         let rng = &mut self.rng;
-        let mut draw =
-            |_| *rng.pick(&[Standing::In, Standing::In, Standing::In, Standing::Out, Standing::Drained]);
-        let standings: Vec<Vec<Standing>> =
-            self.plan.pools.iter().map(|pool| (0..pool.servers).map(&mut draw).collect()).collect();
+        let mut draw = |_| {
+            *rng.pick(&[
+                Standing::In,
+                Standing::In,
+                Standing::In,
+                Standing::Out,
+                Standing::Returning,
+                Standing::Drained,
+            ])
+        };
+        // A standby is never ejected.
+        let mut stand = |pool: &PoolPlan| {
+            let mut standings: Vec<_> = (0..pool.own).map(&mut draw).collect();
+            standings.resize(pool.servers, Standing::In);
+            standings
+        };
+        let standings: Vec<Vec<Standing>> = self.plan.pools.iter().map(&mut stand).collect();
         for (pool, servers) in standings.iter().enumerate() {
             for (server, standing) in servers.iter().enumerate() {
                 if let Some(fault) = self.outs[pool][server].take() {
@@ -285,6 +320,9 @@ impl World {
                 };
                 let fault = self.log.add(pool, server, Why::Cause(cause), (self.now, u64::MAX));
                 self.outs[pool][server] = Some(fault);
+                if *standing == Standing::Returning {
+                    self.note_parting(pool, server);
+                }
             }
         }
         self.trace(|| format!("servers: {standings:?}"));
