@@ -474,3 +474,90 @@ fn connections_that_owe_nothing_are_closed_as_usual() {
     rig.take_up(view(Protocol::Redis, EJECT, Standing::Returning));
     assert_eq!((rig.open_conns(0), rig.aborted), (0, 0));
 }
+
+/// As `view`, with large requests passed on from so few bytes.
+fn streaming(protocol: Protocol, lines: &str, standing: Standing) -> PoolView {
+    PoolView { stream_from: 1000, ..view(protocol, lines, standing) }
+}
+
+#[test]
+fn a_large_value_is_recorded_and_its_life_bounded_when_it_is_over() {
+    let lines = format!("{STANDBY}\non_return: invalidate");
+    let mut rig = Rig::new(streaming(Protocol::Redis, &lines, Standing::Out));
+    let (a, client) = (rig.key(0, 0), rig.client());
+    let set = request(&format!("SET {a} {}", "v".repeat(5000)));
+    let (begin, end) = set.split_at(2000);
+    rig.send(client, begin);
+    assert_eq!(recorded(&mut rig, 0), [a.as_str()], "from its beginning");
+    assert!(!rig.sent(2).contains("PEXPIRE"));
+    rig.send(client, end);
+    let bound = request(&format!("PEXPIRE {a} 10000 LT"));
+    assert!(rig.sent(2).ends_with(std::str::from_utf8(&bound).unwrap()));
+    rig.reply(2, "+OK\r\n:1\r\n");
+    assert_eq!(rig.read(client), "+OK\r\n");
+
+    let mut rig = Rig::new(streaming(Protocol::Memcache, &lines, Standing::Out));
+    let (a, client) = (rig.key(0, 0), rig.client());
+    rig.send(client, format!("set {a} 0 0 5000\r\n{}", "v".repeat(2000)));
+    assert!(rig.sent(2).starts_with(&format!("set {a} 0 10 5000\r\nv")));
+    assert_eq!(recorded(&mut rig, 0), [a.as_str()]);
+    rig.send(client, format!("{}\r\n", "v".repeat(3000)));
+    rig.reply(2, "STORED\r\n");
+    assert_eq!(rig.read(client), "STORED\r\n");
+}
+
+#[test]
+fn a_large_value_half_sent_does_not_outlive_the_servers_absence() {
+    for (protocol, refusal) in [
+        (Protocol::Redis, "-ERR Connection timed out\r\n"),
+        (Protocol::Memcache, "SERVER_ERROR Connection timed out\r\n"),
+    ] {
+        let mut rig = Rig::new(streaming(protocol, EJECT, Standing::In));
+        let (a, b, client) = (rig.key(0, 0), rig.key(1, 0), rig.client());
+        let set = match protocol {
+            Protocol::Redis => request(&format!("SET {a} {}", "v".repeat(5000))),
+            Protocol::Memcache => format!("set {a} 0 0 5000\r\n{}\r\n", "v".repeat(5000)).into_bytes(),
+        };
+        let next = match protocol {
+            Protocol::Redis => request(&format!("GET {b}")),
+            Protocol::Memcache => format!("get {b}\r\n").into_bytes(),
+        };
+        rig.send(client, &set[..2000]);
+        rig.take_up(streaming(protocol, EJECT, Standing::Out));
+        rig.take_up(streaming(protocol, EJECT, Standing::Returning));
+        assert_eq!((rig.open_conns(0), rig.aborted), (0, 1));
+        rig.send(client, [&set[2000..], &next].concat());
+        assert_eq!(rig.read(client), refusal, "the rest of it is dropped");
+        assert_eq!(rig.sent(1).as_bytes(), next);
+    }
+}
+
+#[test]
+fn a_large_reply_ends_with_its_connection() {
+    let mut rig = Rig::new(streaming(Protocol::Redis, EJECT, Standing::In));
+    let (a, client) = (rig.key(0, 0), rig.client());
+    rig.send(client, request(&format!("GET {a}")));
+    rig.reply(0, format!("$5000\r\n{}", "v".repeat(2000)));
+    rig.take_up(streaming(Protocol::Redis, EJECT, Standing::Returning));
+    assert_eq!(rig.open_conns(0), 0);
+    rig.later(1);
+    assert!(rig.closed(client).is_some(), "half of a value can be told in no other way");
+    assert_eq!(rig.core.usage().requests, 0);
+}
+
+#[test]
+fn a_large_value_is_not_read_before_what_was_written_is_deleted() {
+    let mut rig = Rig::new(streaming(Protocol::Redis, EJECT, Standing::In));
+    let (a, client) = (rig.key(0, 0), rig.client());
+    rig.send(client, request(&format!("GET {a}")));
+    rig.reply(0, format!("$5000\r\n{}", "v".repeat(2000)));
+    rig.reply(0, format!("{}\r\n", "v".repeat(3000)));
+    rig.read(client);
+    rig.take_up(streaming(Protocol::Redis, EJECT, Standing::Returning));
+    rig.send(client, request(&format!("DEL {a}")));
+    rig.reply(1, ":0\r\n");
+    rig.take_up(streaming(Protocol::Redis, EJECT, Standing::In));
+    rig.send(client, request(&format!("GET {a}")));
+    assert_eq!(said(&mut rig, 0)[1..], [format!("UNLINK {a}"), format!("GET {a}")]);
+    assert_eq!(rig.open_conns(0), 1);
+}

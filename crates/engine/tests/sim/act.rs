@@ -253,8 +253,8 @@ impl World {
                 replies[last][at] ^= 1;
             } else if self.lies(Tamper::Excuse) {
                 replies[last] = match self.clients[index].protocol {
-                    config::Protocol::Redis => b"-ERR Connection timed out\r\n".to_vec(),
-                    config::Protocol::Memcache => b"SERVER_ERROR Connection timed out\r\n".to_vec(),
+                    config::Protocol::Redis => b"-ERR Connection reset by peer\r\n".to_vec(),
+                    config::Protocol::Memcache => b"SERVER_ERROR Connection reset by peer\r\n".to_vec(),
                 };
             }
         }
