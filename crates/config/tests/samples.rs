@@ -38,6 +38,7 @@ fn samples_for_twemproxy_are_accepted_by_it() {
         ("twemproxy-example.yml", true),
         ("redis-store.yml", false),
         ("many-pools.yml", false),
+        ("cache-standby.yml", false),
     ] {
         let mut judge = Command::new(nutcracker);
         judge.arg("-t").arg("-c").arg(directory().join(name)).stdout(Stdio::null()).stderr(Stdio::null());
