@@ -60,12 +60,9 @@ impl Core {
         let view = &self.topology.pools[pool as usize];
         if view.random {
             let draw = self.draw();
-            let view = &self.topology.pools[pool as usize];
-            let server = view.placement.server(key, || draw);
-            return if view.detour { view.elsewhere(key, server, draw, |_| {}) } else { server };
+            return self.topology.pools[pool as usize].place(key, draw);
         }
-        let server = view.placement.server(key, || 0);
-        if view.detour { view.elsewhere(key, server, 0, |_| {}) } else { server }
+        view.place(key, 0)
     }
 
     /// The place of the connections that carry a client's requests: always the same, so that they reach a server in

@@ -177,6 +177,18 @@ impl PoolView {
         }
     }
 
+    /// The server that owns `key` now. `draw` is for the `random` distribution.
+    #[inline]
+    pub fn place(&self, key: &[u8], draw: u32) -> Option<u32> {
+        let home = self.placement.server(key, || draw);
+        if self.detour { self.detour(key, home, draw) } else { home }
+    }
+
+    #[cold]
+    fn detour(&self, key: &[u8], home: Option<u32>, draw: u32) -> Option<u32> {
+        self.elsewhere(key, home, draw, |_| {})
+    }
+
     /// Where a key goes that belongs to `home` while servers are away. `passed` is told of each of them that would
     /// have the key instead if it came back, some perhaps twice. `draw` is for the `random` distribution.
     pub fn elsewhere(

@@ -111,6 +111,7 @@ impl Core {
                 self.send_to_all(c, how, |out| encode::forward(request, bytes, args, out));
             }
             _ if request.keys > 1 => self.route_multiget(c, request, args, bytes),
+            _ if self.topology.pools[pool as usize].detour => self.route_detour(c, request, args, bytes),
             _ => {
                 let key = view.get(request.first_key as usize);
                 let server = self.place(pool, key);
@@ -121,21 +122,16 @@ impl Core {
                         return;
                     }
                 }
-                let exptime = self.bounded_exptime(c, server, request, view);
                 let target = if request.noreply {
                     Target::Noreply(self.replies.clients.id(c))
                 } else {
                     Target::Request(self.replies.ask(c, bytes.len()))
                 };
-                let conn = self.forward_as(c, server, target, |out| {
-                    encode::forward_until(request, bytes, args, exptime.as_deref(), out);
-                });
+                let conn =
+                    self.forward_as(c, server, target, |out| encode::forward(request, bytes, args, out));
                 if let Some(last) = conn.and_then(|conn| self.last_queued(conn)) {
                     last.fragile = request.data.is_some();
                     last.again = read;
-                }
-                if self.view(c).detour && !matches!(request.verb, Verb::Get | Verb::Gets) {
-                    self.follow_write(pool, self.slot(c), key, server);
                 }
             }
         }

@@ -1,14 +1,39 @@
-//! How long memcached keys live on a server that only stands by: the exptime of what is written there is bounded on
-//! its way. (Redis is told behind the write: `away.rs`.)
+//! Requests of memcached clients while servers are away: how long keys live on a server that only stands by is bounded
+//! on their way. (Redis is told behind the write: `away.rs`.)
 
 use crate::core::Core;
-use wire::args::ArgView;
-use wire::memcache::{Request, Verb};
+use crate::request::Target;
+use wire::args::{ArgView, Args};
+use wire::memcache::{Request, Verb, encode};
 
 /// Above so many seconds an exptime is a time of day, counted since 1970 (memcached's `REALTIME_MAXDELTA`).
 const RELATIVE_MAX: i64 = 60 * 60 * 24 * 30;
 
 impl Core {
+    /// A request about one key, as long as a server is away.
+    #[cold]
+    pub(crate) fn route_detour(&mut self, c: u32, request: &Request, args: &Args, bytes: &[u8]) {
+        let pool = self.replies.clients[c].pool;
+        let key = args.get(request.first_key as usize, bytes);
+        let server = self.place(pool, key);
+        let read = matches!(request.verb, Verb::Get | Verb::Gets);
+        let exptime = self.bounded_exptime(c, server, request, args.view(bytes));
+        let target = match request.noreply {
+            true => Target::Noreply(self.replies.clients.id(c)),
+            false => Target::Request(self.replies.ask(c, bytes.len())),
+        };
+        let conn = self.forward_as(c, server, target, |out| {
+            encode::forward_until(request, bytes, args, exptime.as_deref(), out);
+        });
+        if let Some(last) = conn.and_then(|conn| self.last_queued(conn)) {
+            last.fragile = request.data.is_some();
+            last.again = read;
+        }
+        if !read {
+            self.follow_write(pool, self.slot(c), key, server);
+        }
+    }
+
     /// The exptime to send instead of a request's own; nothing where its own will do.
     pub(crate) fn bounded_exptime(
         &self,

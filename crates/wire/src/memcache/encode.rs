@@ -16,7 +16,6 @@ pub fn forward(request: &Request, buf: &[u8], args: &Args, out: &mut Vec<u8>) {
 }
 
 /// As [`forward`], with another exptime where one is given and the request has one.
-#[inline]
 pub fn forward_until(request: &Request, buf: &[u8], args: &Args, exptime: Option<&[u8]>, out: &mut Vec<u8>) {
     if exptime.is_none() {
         return forward(request, buf, args, out);
