@@ -13,7 +13,7 @@ pub(crate) const USAGE: &str = "\
 Usage: cashew ctl [-S control socket | -c conf file] ORDER
 
 Orders to a running cashew (its configuration names the socket: cashew: control_socket):
-  servers              : all servers with their state: up, failing, down, ejected, drained,
+  servers              : all servers with their timeout and state: up, failing, down, ejected, drained,
                          returning (its old data is dealt with, see on_return)
   drain POOL SERVER    : take a server out, for a planned restart
   restore POOL SERVER  : put it back

@@ -10,7 +10,8 @@ use crate::mistake::Mistake;
 use crate::options::PROCESS_SECTION;
 use crate::raw::{self, Section, Word};
 use crate::read;
-use crate::settings::{OnFailure, Partial, Pool, ProcessSection, Protocol, Server, Settings};
+use crate::settings::{OnFailure, Partial, Pool, ProcessSection, Protocol, Server, Settings, Timeout};
+use crate::units::Millis;
 
 /// Reads a configuration.
 ///
@@ -135,7 +136,7 @@ fn check_pool(name: &Word, fields: &mut Fields<'_, '_>, resolve: &Resolve<'_>) -
         hash: fields.value("hash", read::hash),
         hash_tag: fields.get("hash_tag", read::hash_tag),
         distribution,
-        timeout: fields.get("timeout", read::millis).filter(|timeout| timeout.0 > 0),
+        timeout: check_timeout(fields),
         backlog: fields.value("backlog", read::number),
         client_connections: fields.value("client_connections", read::number),
         redis_auth,
@@ -172,6 +173,21 @@ fn check_pool(name: &Word, fields: &mut Fields<'_, '_>, resolve: &Resolve<'_>) -
         // Last, so that every other mistake is noted even without it.
         listen: listen?,
     })
+}
+
+fn check_timeout(fields: &mut Fields<'_, '_>) -> Timeout {
+    let min = fields.value("timeout_auto_min", read::millis);
+    let max = fields.value("timeout_auto_max", read::millis);
+    let word = fields.word("timeout_auto_min").or(fields.word("timeout_auto_max"));
+    if let Some(word) = word.filter(|_| min > max) {
+        let reason = format!("must not be above \"timeout_auto_max\": it is {min}, the other {max}");
+        fields.mistake(word, Some("timeout_auto_min"), reason);
+    }
+    match fields.get("timeout", read::word_or_millis) {
+        None | Some(Some(Millis(0))) => Timeout::Never,
+        Some(Some(timeout)) => Timeout::After(timeout),
+        Some(None) => Timeout::Auto { min, max },
+    }
 }
 
 /// The servers in twemproxy's order. Two may not have the same name: the name is all that placement sees.

@@ -29,7 +29,7 @@ pub use crate::markdown::{help, markdown};
 pub use crate::mistake::Mistake;
 pub use crate::settings::{
     Address, Listen, OnFailure, OnReturn, Partial, Pool, Process, ProcessSection, Protocol, STANDBY_PREFIX,
-    Server, Settings,
+    Server, Settings, Timeout,
 };
 pub use crate::units::{Bytes, Millis};
 

@@ -59,6 +59,7 @@ fn value(row: &Row) -> String {
         Kind::OneOf(words) => names(words.iter().copied()),
         Kind::Bool => "`true` or `false`".to_owned(),
         Kind::Number { min, max } => format!("number{of_unit}, {min} to {max}"),
+        Kind::NumberOr { word, min, max } => format!("number{of_unit}, {min} to {max}, or `{word}`"),
         Kind::Duration { min, max } => {
             format!("number{of_unit}, or with a unit (`30s`), {} to {}", Millis(min), Millis(max))
         }
@@ -101,8 +102,8 @@ and quotes are fine; `[ ]`, `{ }`, `---`, anchors, tags and empty values are not
 "#;
 
 const AFTER_POOLS: &str = r#"Plain numbers take no unit; the keys marked *(new)* are not twemproxy's, and those of them that are sizes take one:
-`64mb`, `512kb`, `2gb`, with 1 kb = 1024 bytes. The hash `xxh3` and the distributions `maglev`, `jump` and
-`rendezvous` are new as well. A file that uses none of these still works with twemproxy.
+`64mb`, `512kb`, `2gb`, with 1 kb = 1024 bytes. The hash `xxh3`, the distributions `maglev`, `jump` and
+`rendezvous`, and `timeout: auto` are new as well. A file that uses none of these still works with twemproxy.
 
 Which keys a server gets depends on the **names** of all servers in the pool and their weights, not on the order of
 the lines. Name your servers and you can move one to another address without moving its keys.

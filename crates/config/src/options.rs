@@ -41,6 +41,8 @@ pub enum Kind {
     Bool,
     /// Decimal digits only.
     Number { min: u64, max: u64 },
+    /// Decimal digits only, or this word.
+    NumberOr { word: &'static str, min: u64, max: u64 },
     /// Digits, or digits with `ms`, `s`, `m` or `h`.
     Duration { min: u64, max: u64 },
     /// Digits, or digits with `b`, `kb`, `mb` or `gb`.
@@ -78,8 +80,8 @@ pub const POOL: &[Row] = &[
         "Two characters, for example `\"{}\"`. If a key holds both, only the part between them decides where it goes. Quote the value: YAML has its own use for braces."),
     row("distribution", Distribution, "", "ketama", Twemproxy,
         "How that number chooses a server."),
-    row("timeout", Number { min: 0, max: NUMBER_MAX }, "milliseconds", "", Twemproxy,
-        "How long a request may wait for its reply, connecting included. 0 or absent: for ever, which lets a stuck server collect requests."),
+    row("timeout", NumberOr { word: AUTO, min: 0, max: NUMBER_MAX }, "milliseconds", "", Twemproxy,
+        "How long a request may wait for its reply, connecting included. 0 or absent: for ever, which lets a stuck server collect requests. `auto` *(new)*: for each server four times the 99.9th percentile of what it has taken lately, between `timeout_auto_min` and `timeout_auto_max`; `timeout_auto_max` until 1000 requests were timed."),
     row("backlog", Number { min: 0, max: NUMBER_MAX }, "connections", "512", Twemproxy,
         "How many clients may wait to be accepted. The kernel cuts it to `net.core.somaxconn`."),
     row("client_connections", Number { min: 0, max: NUMBER_MAX }, "connections", "0", Twemproxy,
@@ -120,6 +122,10 @@ pub const POOL: &[Row] = &[
         "Send a read once more, on a fresh connection, when the server's connection broke before any byte of the reply. Writes are never sent twice."),
     row("partial", OneOf(&["error", "miss"]), "", "", Cashew,
         "What MGET, or a memcached get of several keys, answers when one of its servers fails: an `error` for the whole, or a `miss` for that server's keys. Default: `error` for redis, `miss` for memcached. When all its servers fail it is an error."),
+    row("timeout_auto_min", Duration { min: 1, max: NUMBER_MAX }, "milliseconds", "100", Cashew,
+        "With `timeout: auto`, the shortest timeout. Below some 250 ms one lost packet, which is sent again after 200 ms, is an error."),
+    row("timeout_auto_max", Duration { min: 1, max: NUMBER_MAX }, "milliseconds", "2000", Cashew,
+        "With `timeout: auto`, the longest timeout, and the one to begin with."),
     row("connect_timeout", Duration { min: 1, max: NUMBER_MAX }, "milliseconds", "", Cashew,
         "How long connecting to a server may take. Absent: as long as the oldest request for it may wait."),
     row("server_idle_timeout", Duration { min: 0, max: NUMBER_MAX }, "milliseconds", "0", Cashew,
@@ -179,6 +185,9 @@ pub const SIZE_MAX: u64 = 64 << 30;
 /// The largest `max_memory`: 16 TiB.
 pub const MEMORY_MAX: u64 = 16 << 40;
 
+/// The value of `timeout` that leaves the number to Cashew.
+pub const AUTO: &str = "auto";
+
 /// More worker threads than this is a slip of the finger.
 pub const THREADS_MAX: u64 = 1024;
 
@@ -190,7 +199,9 @@ pub const MBUF_MIN: u64 = 512;
 /// See [`MBUF_MIN`].
 pub const MBUF_MAX: u64 = 16 << 20;
 
-use Kind::{Bool, Distribution, Duration, Hash, HashTag, Listen, Number, OneOf, Path, Servers, Size, Text};
+use Kind::{
+    Bool, Distribution, Duration, Hash, HashTag, Listen, Number, NumberOr, OneOf, Path, Servers, Size, Text,
+};
 use Origin::{Cashew, Twemproxy};
 
 const fn row(

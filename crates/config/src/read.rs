@@ -19,7 +19,7 @@ pub(crate) fn digits(text: &str) -> Option<u64> {
 /// A number, duration or size within the row's bounds.
 fn quantity(row: &Row, text: &str) -> Result<u64, String> {
     let (value, min, max, extra) = match row.kind {
-        Kind::Number { min, max } => (digits(text), min, max, ""),
+        Kind::Number { min, max } | Kind::NumberOr { min, max, .. } => (digits(text), min, max, ""),
         Kind::Duration { min, max } => (Millis::from_text(text).map(|t| t.0), min, max, ", or one like 30s"),
         Kind::Size { min, max } => (Bytes::from_text(text).map(|b| b.0), min, max, ", or one like 64mb"),
         _ => unreachable!("'{}' is not a quantity", row.name),
@@ -42,6 +42,14 @@ pub(crate) fn number(row: &Row, text: &str) -> Result<u32, String> {
 
 pub(crate) fn millis(row: &Row, text: &str) -> Result<Millis, String> {
     quantity(row, text).map(Millis)
+}
+
+/// The word the row allows instead of a number, or the number.
+pub(crate) fn word_or_millis(row: &Row, text: &str) -> Result<Option<Millis>, String> {
+    match row.kind {
+        Kind::NumberOr { word, .. } if word == text => Ok(None),
+        _ => millis(row, text).map(Some),
+    }
 }
 
 pub(crate) fn bytes(row: &Row, text: &str) -> Result<Bytes, String> {

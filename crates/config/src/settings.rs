@@ -35,8 +35,8 @@ pub struct Pool {
     pub hash_tag: Option<HashTag>,
     /// How the number chooses a server.
     pub distribution: DistributionKind,
-    /// How long a request may wait for its reply; `None` is for ever, and never 0.
-    pub timeout: Option<Millis>,
+    /// How long a request may wait for its reply.
+    pub timeout: Timeout,
     /// Length of the queue of clients not yet accepted.
     pub backlog: u32,
     /// The most clients at once; 0 for no limit of its own.
@@ -96,6 +96,22 @@ pub struct Pool {
     pub client_output_limit: Bytes,
     /// Unread bytes of replies at which a client that is owed more is closed.
     pub client_output_hard_limit: Bytes,
+}
+
+/// How long a request may wait for its reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timeout {
+    /// For ever.
+    Never,
+    /// So long, and never 0.
+    After(Millis),
+    /// As long as is right for each server by what it has taken lately.
+    Auto {
+        /// At least so long.
+        min: Millis,
+        /// At most so long, not less than `min`.
+        max: Millis,
+    },
 }
 
 /// What a pool speaks, on both sides.
@@ -259,6 +275,16 @@ impl Server {
     pub fn placed_name(&self) -> &str {
         let plain = self.name.strip_prefix(STANDBY_PREFIX).filter(|_| self.standby);
         plain.unwrap_or(&self.name)
+    }
+}
+
+impl Timeout {
+    /// The longest that a request may wait, if there is a bound: what holds until more is known of a server.
+    pub fn longest(self) -> Option<Millis> {
+        match self {
+            Self::Never => None,
+            Self::After(timeout) | Self::Auto { max: timeout, .. } => Some(timeout),
+        }
     }
 }
 

@@ -269,6 +269,8 @@ const DIFFERENCES: &[(&str, bool, &str)] = &[
     ("distribution: maglev", true, "new"),
     ("distribution: jump", true, "new"),
     ("distribution: rendezvous", true, "new"),
+    ("timeout: auto", true, "new"),
+    ("timeout_auto_min: 50ms", true, "new"),
     ("max_request_size: 64mb", true, "new"),
     ("max_reply_size: 1gb", true, "new"),
     ("client_max_pipeline: 100", true, "new"),

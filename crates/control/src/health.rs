@@ -183,6 +183,11 @@ impl Health {
         }
     }
 
+    /// Whether it is known to refuse or to hang.
+    pub(crate) fn is_down(&self) -> bool {
+        self.down.is_some()
+    }
+
     /// Whether it takes keys.
     pub(crate) fn is_in(&self) -> bool {
         !self.ejected

@@ -14,6 +14,7 @@ mod capacity;
 mod cleaning;
 mod discovery;
 mod event_log;
+mod follow;
 mod health;
 mod judge;
 pub mod log;
@@ -23,6 +24,7 @@ mod probe;
 mod returning;
 mod signal;
 mod start;
+mod timeouts;
 
 pub use capacity::Capacity;
 pub use log::{Level, Log};

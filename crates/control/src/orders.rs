@@ -2,6 +2,7 @@
 
 use crate::admin::ctl::Order;
 use crate::capacity::Capacity;
+use crate::follow::timeout;
 use crate::line;
 use crate::plane::Plane;
 use std::fmt::Write;
@@ -27,12 +28,14 @@ impl Plane {
     }
 
     fn servers(&self) -> String {
-        let mut text = String::from("pool server address state\n");
+        let mut text = String::from("pool server address state timeout\n");
         for (p, pool) in self.settings.pools.iter().enumerate() {
             for (s, server) in pool.servers.iter().enumerate() {
                 let state = self.word(p, s);
+                let timeout = timeout(&self.shard, p, s)
+                    .map_or("-".to_string(), |timeout| format!("{}ms", timeout.as_millis()));
                 // Writing to a string cannot fail.
-                _ = writeln!(text, "{} {} {} {state}", pool.name, server.name, server.address);
+                _ = writeln!(text, "{} {} {} {state} {timeout}", pool.name, server.name, server.address);
             }
         }
         text.truncate(text.trim_end().len());

@@ -5,6 +5,7 @@ use crate::admin::stats_port::StatsPort;
 use crate::capacity::Capacity;
 use crate::discovery::dns;
 use crate::event_log::EventLog;
+use crate::follow::{self, Followed};
 use crate::health::{Failure, Health};
 use crate::line;
 use crate::log::Log;
@@ -52,12 +53,14 @@ pub(crate) struct Bound {
 pub(crate) struct Plane {
     pub(crate) settings: Rc<Settings>,
     pub(crate) log: Arc<Log>,
-    registry: Arc<Registry>,
+    pub(crate) registry: Arc<Registry>,
     /// The control plane's own counters: a shard of its own, so that every counter has one writer.
     pub(crate) shard: Arc<Shard>,
     events: Arc<EventRing>,
     event_log: EventLog,
     pub(crate) health: Vec<Vec<Health>>,
+    /// The servers whose timeouts follow them.
+    pub(crate) followed: Followed,
     /// Servers that an operator has taken out.
     pub(crate) drained: Vec<Vec<bool>>,
     /// Servers that are away, and how far they are on their way back.
@@ -143,6 +146,7 @@ impl Plane {
                 .iter()
                 .map(|pool| pool.servers.iter().map(|_| Health::default()).collect())
                 .collect(),
+            followed: Followed::new(&settings, &registry.shards()[count], started),
             drained: settings.pools.iter().map(|pool| vec![false; pool.servers.len()]).collect(),
             absences: settings
                 .pools
@@ -288,14 +292,16 @@ impl Plane {
         let now = Instant::now();
         self.event_log.drain(&self.events, self.registry.layout(), &self.log, now);
         self.shard.worker(stats::WorkerMetric::EventsDropped).set(self.events.dropped());
+        self.follow_servers(now);
         for (pool, servers) in self.health.iter_mut().enumerate() {
             for (server, health) in servers.iter_mut().enumerate() {
                 if health.probe_due(now) {
+                    let timeout = follow::timeout(&self.shard, pool, server);
                     let (settings, done) = (self.settings.clone(), self.probes.0.clone());
                     let standby = settings.pools[pool].servers[server].standby;
                     let urgent = settings.pools[pool].auto_eject_hosts && !standby && health.is_in();
                     tokio::task::spawn_local(async move {
-                        let answered = probe::probe(&settings.pools[pool], server, urgent).await;
+                        let answered = probe::probe(&settings.pools[pool], server, timeout, urgent).await;
                         // Nobody listens only when the process is ending.
                         _ = done.send(Probed { pool, server, answered });
                     });

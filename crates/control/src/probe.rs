@@ -18,11 +18,16 @@ const MIN_WITHIN: Duration = Duration::from_secs(1);
 const ANSWER_BYTES: usize = 4096;
 
 /// Whether server `server` of `pool` answers `PING` (after AUTH, where there is a password) or `version`. Nothing: it
-/// could not be asked, for a reason of the proxy's own. `urgent`: its keys go elsewhere as soon as it fails, so it
-/// gets no more time than a request.
-pub(crate) async fn probe(pool: &Pool, server: usize, urgent: bool) -> Option<bool> {
+/// could not be asked, for a reason of the proxy's own. `timeout`: what a request to it may take. `urgent`: its keys go
+/// elsewhere as soon as it fails, so it gets no more time than a request.
+pub(crate) async fn probe(
+    pool: &Pool,
+    server: usize,
+    timeout: Option<Duration>,
+    urgent: bool,
+) -> Option<bool> {
     let least = if urgent { Duration::ZERO } else { MIN_WITHIN };
-    let within = pool.timeout.map_or(PROBE_WITHIN, |timeout| Duration::from_millis(timeout.0).max(least));
+    let within = timeout.map_or(PROBE_WITHIN, |timeout| timeout.max(least));
     match tokio::time::timeout(within, ask(pool, server)).await {
         Ok(Ok(answered)) => Some(answered),
         Ok(Err(error)) if net::is_exhausted(&error) => None,

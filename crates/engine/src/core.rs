@@ -149,6 +149,7 @@ impl Core {
             Input::ConnLost(id, cause) => self.with_conn(id, |core, s| core.lose_conn(s, cause)),
             Input::Preconnect => self.preconnect(),
             Input::Server { pool, server, down } => self.mark_server(pool, server, down),
+            Input::Timeout { pool, server, micros } => self.set_timeout(pool, server, micros),
             Input::Topology(topology) => self.take_up(topology),
         }
     }

@@ -1,8 +1,10 @@
 //! What expires next.
 //!
-//! All requests of a pool have the same timeout, so within a connection they expire in queue order
+//! All requests to a server have the same timeout, so within a connection they expire in queue order
 //! and one entry per connection is enough. An entry is left in the heap when the connection falls
 //! idle and looked at when its time comes: the heap is touched once per timeout, not per request.
+//! When a server's timeout gets shorter its connections get an earlier entry; the older one, which
+//! `ServerConn::armed` does not name any more, is then nobody's and dropped when its time comes.
 
 use crate::id::Id;
 use std::cmp::Reverse;

@@ -47,12 +47,12 @@ impl Core {
                 self.drop_if_idle(c);
             }
         }
-        while let Some(id) = self.deadlines.due(self.now.mono_us) {
+        while let (Some(at), Some(id)) = (self.deadlines.next(), self.deadlines.due(now)) {
             if let Some(s) = self.conns.live(id) {
-                self.conns[s].armed = false;
                 self.hurry_flow(s);
             }
-            if let Some(s) = self.conns.live(id) {
+            if let Some(s) = self.conns.live(id).filter(|s| self.conns[*s].armed == Some(at)) {
+                self.conns[s].armed = None;
                 self.expire_conn(s, id);
             }
         }
@@ -100,10 +100,39 @@ impl Core {
         }
     }
 
+    /// How long the requests on a connection may take. Asked for each request where there is no limit.
+    pub(crate) fn timeout_us(&self, s: u32) -> Option<u64> {
+        let (pool, server) = (self.conns[s].pool as usize, self.conns[s].server as usize);
+        let of_pool = self.topology.pools[pool].timeout_us?;
+        Some(self.pools[pool].servers[server].timeout_us.unwrap_or(of_pool))
+    }
+
+    /// Requests to a server may take so long from now on. A longer time is seen when the shorter one is over.
+    pub(crate) fn set_timeout(&mut self, pool: u32, server: u32, micros: u64) {
+        self.pools[pool as usize].servers[server as usize].timeout_us = Some(micros);
+        let all = self.conns.iter().filter(|(_, conn)| (conn.pool, conn.server) == (pool, server));
+        for s in all.map(|(s, _)| s).collect::<Vec<u32>>() {
+            self.hurry_later(s);
+            let from = self.waits_since(s);
+            let Some(at) = self.conns[s].armed else { continue };
+            if from.unwrap_or(self.now.mono_us).saturating_add(micros) < at {
+                self.conns[s].armed = None;
+                from.into_iter().for_each(|from| self.arm(s, from));
+            }
+        }
+    }
+
+    /// Since when the server owes something on a connection.
+    fn waits_since(&self, s: u32) -> Option<u64> {
+        let conn = &self.conns[s];
+        let next = conn.queue.get(conn.expired).map(|entry| entry.at_us);
+        next.into_iter().chain(conn.flow.map(|flow| flow.at_us)).min()
+    }
+
     fn expire_conn(&mut self, s: u32, id: ConnId) {
-        let pool = self.conns[s].pool;
-        let view = &self.topology.pools[pool as usize];
-        let (Some(timeout), protocol) = (view.timeout_us, view.protocol) else { return };
+        let (pool, server) = (self.conns[s].pool as usize, self.conns[s].server as usize);
+        let Some(timeout) = self.timeout_us(s) else { return };
+        let protocol = self.topology.pools[pool].protocol;
         let now = self.now.mono_us;
         let due = now.saturating_sub(timeout);
         if self.awaits_client(s)
@@ -122,6 +151,13 @@ impl Core {
         }
         let before = self.conns[s].expired;
         let is_due = |entry: &InFlight| entry.at_us <= due;
+        if flows_since.is_none() {
+            // Counted now, at what they have waited: of many the reply never comes, and the tail would look short.
+            // What waits behind a large reply waits for its client as well, which says nothing of the server.
+            for late in self.conns[s].queue.iter().skip(before).take_while(|entry| is_due(entry)) {
+                self.shard.server_shard(pool, server).latency.record(now.saturating_sub(late.at_us));
+            }
+        }
         if self.conns[s].phase != Phase::Ready && self.conns[s].queue.front().is_some_and(is_due) {
             return self.lose_conn(s, Cause::TimedOut);
         }
@@ -135,11 +171,10 @@ impl Core {
         if self.conns[s].expired > before && flows_since.is_none() {
             self.retire(s);
         }
-        if let Some(s) = self.conns.live(id) {
-            let next = self.conns[s].queue.get(self.conns[s].expired).map(|entry| entry.at_us);
-            if let Some(since) = next.into_iter().chain(flows_since).min() {
-                self.arm(s, since);
-            }
+        if let Some(s) = self.conns.live(id)
+            && let Some(since) = self.waits_since(s)
+        {
+            self.arm(s, since);
         }
     }
 
@@ -149,7 +184,7 @@ impl Core {
         if matches!(conn.phase, Phase::Handshaking(_)) {
             return true; // it took the connection and does not even answer the proxy's first words
         }
-        let timeout = self.topology.pools[conn.pool as usize].timeout_us.unwrap_or(u64::MAX);
+        let timeout = self.timeout_us(s).unwrap_or(u64::MAX);
         self.now.mono_us.saturating_sub(conn.heard_us) >= timeout / 2
     }
 

@@ -84,7 +84,7 @@ impl Core {
         }
         let at_us = self.now.mono_us;
         self.conns[s].flow = Some(Flow { request, at_us, held: false, held_us: 0, given: false });
-        if !self.conns[s].armed {
+        if self.conns[s].armed.is_none() {
             self.arm(s, at_us);
         }
         Some(())
@@ -245,8 +245,16 @@ impl Core {
     fn urgent_from(&self, s: u32) -> Option<u64> {
         let conn = &self.conns[s];
         let oldest = conn.queue.get(conn.expired)?;
-        let timeout = self.topology.pools[conn.pool as usize].timeout_us;
-        Some(oldest.at_us.saturating_add(timeout.map_or(PATIENCE_US, |timeout| timeout / 2)))
+        Some(oldest.at_us.saturating_add(self.timeout_us(s).map_or(PATIENCE_US, |timeout| timeout / 2)))
+    }
+
+    /// Others can wait for longer or not so long any more: looks at a large reply that waits for its client when they
+    /// cannot.
+    pub(crate) fn hurry_later(&mut self, s: u32) {
+        let held = self.conns[s].flow.is_some_and(|flow| flow.held);
+        if let Some(at) = self.urgent_from(s).filter(|_| held) {
+            self.deadlines.arm(self.conns.id(s), at);
+        }
     }
 
     /// Goes on with a large reply that waits for its client when others can wait no longer.

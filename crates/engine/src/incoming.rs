@@ -174,7 +174,10 @@ impl Core {
         let (pool, server) = (conn.pool, conn.server);
         self.leave_queue(s, &entry);
         let waited = self.now.mono_us.saturating_sub(entry.at_us);
-        self.shard.server_shard(pool as usize, server as usize).latency.record(waited);
+        if !late {
+            // A late one was counted when it was given up.
+            self.shard.server_shard(pool as usize, server as usize).latency.record(waited);
+        }
         let state = &mut self.pools[pool as usize].servers[server as usize];
         if state.failing && serves && !late && !matches!(entry.target, Target::Handshake(_)) {
             state.failing = false;

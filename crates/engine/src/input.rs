@@ -44,6 +44,16 @@ pub enum Input<'a> {
         /// Why it is down; nothing: it is up.
         down: Option<Cause>,
     },
+    /// How long requests to a server may take from now on, those under way included (`timeout: auto`).
+    /// Without effect where the pool has no timeout.
+    Timeout {
+        /// Index of the pool.
+        pool: u32,
+        /// Index of the server in the pool.
+        server: u32,
+        /// So long, in microseconds from being queued.
+        micros: u64,
+    },
     /// Pools and servers are from now on these. Their number and order stay as they were.
     Topology(Arc<Topology>),
 }

@@ -30,6 +30,8 @@ pub struct ServerState {
     pub(crate) spare: Vec<u32>,
     /// Whether a failure was reported and no reply since.
     pub(crate) failing: bool,
+    /// How long its requests may take, in microseconds; none: as long as the pool says.
+    pub(crate) timeout_us: Option<u64>,
     /// Connections in a row that could not be made.
     pub(crate) refused: u32,
     /// Until when no further one is tried, in microseconds.
@@ -46,6 +48,7 @@ impl PoolState {
             retired: VecDeque::new(),
             spare: Vec::new(),
             failing: false,
+            timeout_us: None,
             refused: 0,
             connect_from_us: 0,
             down: None,
@@ -228,7 +231,7 @@ impl Core {
             conn.dirty = true;
             self.replies.outputs.push_back(Output::WriteConn(self.conns.id(s)));
         }
-        if !self.conns[s].armed {
+        if self.conns[s].armed.is_none() {
             self.arm(s, now);
         }
     }
@@ -240,9 +243,10 @@ impl Core {
     }
 
     pub(crate) fn arm(&mut self, s: u32, from_us: u64) {
-        if let Some(timeout) = self.topology.pools[self.conns[s].pool as usize].timeout_us {
-            self.conns[s].armed = true;
-            self.deadlines.arm(self.conns.id(s), from_us.saturating_add(timeout));
+        if let Some(timeout) = self.timeout_us(s) {
+            let at = from_us.saturating_add(timeout);
+            self.conns[s].armed = Some(at);
+            self.deadlines.arm(self.conns.id(s), at);
         }
     }
 

@@ -36,8 +36,8 @@ pub struct ServerConn {
     pub phase: Phase,
     /// Whether an `Output::WriteConn` is out for it.
     pub dirty: bool,
-    /// Whether the deadline heap holds an entry for it.
-    pub armed: bool,
+    /// When the entry that the deadline heap holds for it is due, in microseconds, if there is one.
+    pub armed: Option<u64>,
     /// Bytes of requests.
     pub stream: Stream,
     /// Stream position after the last whole request.
@@ -125,7 +125,7 @@ impl ServerConn {
             flow: None,
             phase: Phase::Connecting,
             dirty: false,
-            armed: false,
+            armed: None,
             stream: Stream::default(),
             whole: 0,
             queue: VecDeque::new(),

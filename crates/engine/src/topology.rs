@@ -34,7 +34,8 @@ pub struct PoolView {
     pub random: bool,
     /// The servers, in twemproxy's order; behind them those of the standby.
     pub servers: Vec<ServerView>,
-    /// How long a request may take, in microseconds from being queued; none: for ever.
+    /// How long a request may take, in microseconds from being queued, unless [`crate::Input::Timeout`] says
+    /// otherwise of its server; none: for ever.
     pub timeout_us: Option<u64>,
     /// How long connecting may take, in microseconds.
     pub connect_us: Option<u64>,
@@ -157,7 +158,7 @@ impl PoolView {
             on_return: pool.on_return,
             random: pool.distribution == DistributionKind::Random,
             servers,
-            timeout_us: pool.timeout.map(micros),
+            timeout_us: pool.timeout.longest().map(micros),
             connect_us: pool.connect_timeout.map(micros),
             server_idle_us: pool.server_idle_timeout.map(micros),
             client_idle_us: pool.client_idle_timeout.map(micros),

@@ -59,6 +59,23 @@ impl Distribution {
         }
     }
 
+    /// What was recorded since the same histograms were `earlier`.
+    pub fn since(&self, earlier: &Distribution) -> Distribution {
+        let pairs = self.buckets.iter().zip(&earlier.buckets);
+        let buckets: Box<[u64]> = pairs.map(|(now, then)| now.wrapping_sub(*then)).collect();
+        let count = buckets.iter().fold(0, |sum: u64, n| sum.wrapping_add(*n));
+        Distribution { count, sum_us: self.sum_us.wrapping_sub(earlier.sum_us), buckets }
+    }
+
+    /// Counts what `other` counts as well.
+    pub fn add(&mut self, other: &Distribution) {
+        self.count = self.count.wrapping_add(other.count);
+        self.sum_us = self.sum_us.wrapping_add(other.sum_us);
+        for (total, n) in self.buckets.iter_mut().zip(&other.buckets) {
+            *total = total.wrapping_add(*n);
+        }
+    }
+
     /// How many latencies were recorded.
     pub fn count(&self) -> u64 {
         self.count
@@ -127,6 +144,25 @@ mod tests {
     #[test]
     fn nothing_recorded_has_no_percentile() {
         assert_eq!(Distribution::default().quantile_us(0.5), None);
+    }
+
+    #[test]
+    fn what_came_since_is_the_difference() {
+        let (histogram, read) = (Histogram::default(), |histogram: &Histogram| {
+            let mut all = Distribution::default();
+            all.merge(histogram);
+            all
+        });
+        histogram.record(10);
+        histogram.record(5000);
+        let earlier = read(&histogram);
+        [1, 1, 7].iter().for_each(|us| histogram.record(*us));
+        let since = read(&histogram).since(&earlier);
+        assert_eq!((since.count(), since.sum_us(), since.quantile_us(1.0)), (3, 9, Some(7)));
+        assert_eq!(earlier.since(&earlier).quantile_us(0.5), None);
+        let mut sum = earlier.clone();
+        sum.add(&since);
+        assert_eq!(sum, read(&histogram));
     }
 
     #[test]

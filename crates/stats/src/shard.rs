@@ -46,7 +46,8 @@ pub struct PoolShard {
 #[derive(Debug, Default)]
 pub struct ServerShard {
     counters: Line<{ ServerMetric::COUNT }>,
-    /// How long the server took, from a request written to its reply read.
+    /// How long the server took, from a request queued to its reply read. One without a reply in time counts when it
+    /// is given up, as what it has waited by then, and its late reply does not count again.
     pub latency: Histogram,
 }
 

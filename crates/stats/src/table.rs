@@ -102,6 +102,7 @@ metrics! {
         ConnectErrors     Cashew    Counter   "connect_errors"     "# connections to the server that could not be made";
         KeysRecorded      Cashew    Gauge     "keys_recorded"      "# keys written elsewhere while the server is away, to be deleted on it before it serves again";
         StandbyTtlErrors  Cashew    Counter   "standby_ttl_errors" "# keys written on this standby server whose TTL could not be bounded";
+        TimeoutUs         Cashew    Gauge     "timeout_us"         "usec a request may wait for the server's reply, as it is now with 'timeout: auto'; 0: for ever";
     }
 }
 
@@ -129,7 +130,10 @@ pub const LATENCY: [Row; 4] = [
     fact("latency_us_p50", "half of the replies took at most this many usec; absent before the first"),
     fact("latency_us_p99", "99% of the replies took at most this many usec"),
     fact("latency_us_p999", "99.9% of the replies took at most this many usec"),
-    fact("latency_us_max", "the slowest reply took about this many usec"),
+    fact(
+        "latency_us_max",
+        "the slowest reply took about this many usec; of a server's requests, those that timed out count as well",
+    ),
 ];
 
 const fn fact(name: &'static str, help: &'static str) -> Row {

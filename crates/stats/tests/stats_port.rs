@@ -34,7 +34,7 @@ fn without_our_fields_the_text_is_twemproxys() {
         ),
         concat!(
             r#", "handshake_errors":0, "late_replies":0, "connect_errors":0, "keys_recorded":0, "#,
-            r#""standby_ttl_errors":0"#
+            r#""standby_ttl_errors":0, "timeout_us":0"#
         ),
     ];
     let stripped = ours.iter().fold(text, |text, fields| {

@@ -286,6 +286,8 @@ impl Client {
                 self.rest.extend_from_slice(chunk.get(..count).unwrap_or_default());
                 Ok(count > 0)
             }
+            // A process that was stopped and goes on, as a suspended machine's do; nothing is lost.
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => self.more(until, what),
             Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                 let text = format!("waited in vain for {what}; got only {}", Shown(&self.rest));
                 Err(io::Error::new(io::ErrorKind::TimedOut, text))

@@ -50,6 +50,15 @@ pub enum Message {
         /// Whom to tell.
         answer: Answer,
     },
+    /// Requests to a server may take so long from now on (`timeout: auto`).
+    Timeout {
+        /// Index of the pool.
+        pool: u32,
+        /// Index of the server in the pool.
+        server: u32,
+        /// So long, in microseconds from being queued.
+        micros: u64,
+    },
     /// Open a connection to every server.
     Preconnect,
     /// Accept no more, answer what was asked, and end, at the latest after so long.

@@ -224,6 +224,9 @@ impl Worker {
                 self.core.handle(Input::Server { pool, server, down });
             }
             Message::Collect { pool, server, answer } => (answer.0)(self.core.collect(pool, server)),
+            Message::Timeout { pool, server, micros } => {
+                self.core.handle(Input::Timeout { pool, server, micros });
+            }
             Message::Preconnect => self.core.handle(Input::Preconnect),
             Message::Stop(within) => self.stop(within),
         }

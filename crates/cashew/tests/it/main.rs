@@ -1,5 +1,6 @@
 //! The whole binary, from outside: real clients, real servers, one test binary.
 
+mod auto_timeout;
 mod away;
 mod cli;
 mod clients;

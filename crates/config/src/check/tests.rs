@@ -24,7 +24,7 @@ fn a_full_file_means_what_it_says() {
             hash: HashKind::from_name("xxh3").expect("a hash"),
             hash_tag: Some(HashTag::new(*b"{}")),
             distribution: DistributionKind::from_name("maglev").expect("a distribution"),
-            timeout: Some(Millis(400)),
+            timeout: Timeout::After(Millis(400)),
             backlog: 1024,
             client_connections: 10_000,
             redis_auth: Some("secret".into()),
@@ -98,7 +98,7 @@ fn what_is_not_said_takes_its_default() {
     let settings =
         load("a:\n  listen: 127.0.0.1:1\n  servers:\n  - h:6379:1\n", &no_names).expect("a good file");
     let pool = &settings.pools[0];
-    assert_eq!((pool.protocol, pool.timeout, pool.backlog), (Protocol::Memcache, None, 512));
+    assert_eq!((pool.protocol, pool.timeout, pool.backlog), (Protocol::Memcache, Timeout::Never, 512));
     assert_eq!((pool.hash.name(), pool.distribution.name(), pool.hash_tag), ("fnv1a_64", "ketama", None));
     assert_eq!((pool.server_connections, pool.server_failure_limit), (1, 2));
     assert_eq!((pool.server_retry_timeout, pool.client_connections), (Millis(30_000), 0));
@@ -113,7 +113,23 @@ fn what_is_not_said_takes_its_default() {
 fn timeout_zero_is_none_and_failure_limit_zero_is_one() {
     let text = pool_with("timeout: 0\n  server_failure_limit: 0");
     let settings = load(&text, &no_names).expect("a good file");
-    assert_eq!((settings.pools[0].timeout, settings.pools[0].server_failure_limit), (None, 1));
+    assert_eq!((settings.pools[0].timeout, settings.pools[0].server_failure_limit), (Timeout::Never, 1));
+}
+
+#[test]
+fn an_automatic_timeout_has_bounds() {
+    for (setting, min, max) in [
+        ("timeout: auto", 100, 2000),
+        ("timeout: auto\n  timeout_auto_min: 20\n  timeout_auto_max: 5s", 20, 5000),
+        ("timeout: 'auto'\n  timeout_auto_max: 100", 100, 100),
+    ] {
+        let settings = load(&pool_with(setting), &no_names).expect("a good file");
+        let timeout = settings.pools[0].timeout;
+        assert_eq!(timeout, Timeout::Auto { min: Millis(min), max: Millis(max) }, "{setting}");
+        assert_eq!(timeout.longest(), Some(Millis(max)));
+    }
+    let settings = load(&pool_with("timeout: 30\n  timeout_auto_min: 50"), &no_names).expect("a good file");
+    assert_eq!(settings.pools[0].timeout, Timeout::After(Millis(30)), "bounds are for auto alone");
 }
 
 #[test]
@@ -127,6 +143,17 @@ fn a_pool_may_be_called_like_the_process_section() {
 fn each_mistake_is_told() {
     for (setting, expected) in [
         ("timeout: 4x", r#"x.yml:3: pool 'alpha': "timeout" must be a number of milliseconds, found "4x""#),
+        ("timeout: Auto", r#""timeout" must be a number of milliseconds, found "Auto""#),
+        (
+            "timeout: auto\n  timeout_auto_max: 50",
+            r#"x.yml:4: pool 'alpha': "timeout_auto_min" must not be above "timeout_auto_max": it is 100ms, the other 50ms"#,
+        ),
+        (
+            "timeout_auto_min: 3s",
+            r#""timeout_auto_min" must not be above "timeout_auto_max": it is 3000ms, the other 2000ms"#,
+        ),
+        ("timeout_auto_min: 0", r#""timeout_auto_min" must be at least 1, found 0"#),
+        ("backlog: auto", r#""backlog" must be a number of connections, found "auto""#),
         ("backlog: -1", r#"x.yml:3: pool 'alpha': "backlog" must be a number of connections, found "-1""#),
         ("redis_db: one", r#"x.yml:3: pool 'alpha': "redis_db" must be a number, found "one""#),
         (

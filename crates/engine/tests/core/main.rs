@@ -10,3 +10,4 @@ mod memory;
 mod pause;
 mod redis;
 mod rig;
+mod timeout;

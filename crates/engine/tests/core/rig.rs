@@ -13,6 +13,7 @@ use std::sync::atomic::AtomicU64;
 pub(crate) struct Rig {
     pub(crate) core: Core,
     pub(crate) topology: Arc<Topology>,
+    pub(crate) registry: Arc<Registry>,
     /// What was not dealt with by the rig itself: failures, answers, pauses.
     pub(crate) said: Vec<Output>,
     now_us: u64,
@@ -104,7 +105,7 @@ impl Rig {
             started_us: 0,
             pid: 1,
             next_client: AtomicU64::new(1),
-            registry,
+            registry: registry.clone(),
             events: Arc::new(EventRing::new(16)),
         };
         let process = Arc::new(process);
@@ -113,6 +114,7 @@ impl Rig {
         let mut rig = Rig {
             core,
             topology,
+            registry,
             said,
             now_us: 0,
             clients,

@@ -201,10 +201,14 @@ impl World {
             let ask = &mut client.asks[place];
             // What is passed on as it comes has its time as long as it gets on, and what is behind it waits.
             client.slow |= reply.len().max(ask.bytes.len()) > client.streams_from;
-            if !client.slow {
-                // A large reply before it may have taken as long again before it failed.
-                let times = if client.streams_from < 1000 { 2 } else { 1 };
-                judge.in_time(ask, self.topology.pools[client.pool].timeout_us.map(|us| us * times))?;
+            if let (Some(sent), Some(longest)) = (ask.sent_at, self.times.longest_us(client.pool)) {
+                let dues = ask.servers.iter().filter_map(|server| self.times.due(client.pool, *server, sent));
+                client.due = client.due.max(dues.max().unwrap_or(sent + longest));
+                if !client.slow {
+                    // A large reply before it may have taken as long again before it failed.
+                    let again = if client.streams_from < 1000 { longest } else { 0 };
+                    judge.in_time(ask, client.due + again)?;
+                }
             }
             ask.answered =
                 Some(judge.judge(ask, &reply).map_err(|why| format!("client {:?}: {why}", client.id))?);

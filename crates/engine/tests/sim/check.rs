@@ -63,13 +63,12 @@ impl Judge<'_> {
         ))
     }
 
-    /// Whether the answer comes within the pool's timeout, more or less.
-    pub(crate) fn in_time(&self, ask: &Ask, timeout_us: Option<u64>) -> Result<(), String> {
-        let (Some(timeout), Some(sent)) = (timeout_us, ask.sent_at) else { return Ok(()) };
-        if self.now <= sent + timeout + SLACK_US {
+    /// Whether the answer comes by the time it is due, more or less.
+    pub(crate) fn in_time(&self, ask: &Ask, due: u64) -> Result<(), String> {
+        if self.now <= due + SLACK_US {
             return Ok(());
         }
-        Err(format!("{} was asked at {sent} and is answered only now", shown(&ask.bytes)))
+        Err(format!("{} was due at {due} and is answered only now", shown(&ask.bytes)))
     }
 
     /// Whether something went wrong at `servers` while `ask` was under way.

@@ -38,6 +38,8 @@ pub(crate) struct Client {
     pub(crate) vanishes_at: Option<usize>,
     /// When it last sent something.
     pub(crate) heard_at: u64,
+    /// By when what it was last seen to be answered had to be there, for nothing overtakes.
+    pub(crate) due: u64,
     /// Has been deaf or paused: its answers may take any time.
     pub(crate) slow: bool,
     /// Requests larger than this may be answered before their end.
@@ -77,6 +79,7 @@ impl Client {
             ponders: false,
             vanishes_at: None,
             heard_at: 0,
+            due: 0,
             slow: false,
             ended: false,
             lost: false,

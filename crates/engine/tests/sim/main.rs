@@ -23,6 +23,7 @@ mod rng;
 mod server;
 mod setup;
 mod shapes;
+mod times;
 mod turns;
 mod world;
 
@@ -35,7 +36,7 @@ use world::{Tamper, World};
 const SEEDS: u64 = 10_000;
 
 /// What must come up somewhere in so many worlds: reasons that clients read, and counters.
-const HAPPENS: [&str; 32] = [
+const HAPPENS: [&str; 33] = [
     "Connection refused",
     "Connection timed out",
     "Connection timed out (1 of 2 servers failed)",
@@ -68,6 +69,7 @@ const HAPPENS: [&str; 32] = [
     "a server is back",
     "a server cannot return yet",
     "a server goes once more",
+    "another timeout",
 ];
 
 #[allow(clippy::disallowed_methods, reason = "which worlds to run is no setting of the proxy")]

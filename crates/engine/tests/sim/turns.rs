@@ -202,9 +202,7 @@ impl World {
     /// After a connection that could not be made the next attempt waits, and requests wait with it.
     pub(crate) fn note_backing_off(&mut self, index: usize) {
         let peer = &self.peers[index];
-        if let (Stage::Connecting(..), Some(timeout)) =
-            (peer.stage, self.topology.pools[peer.pool].timeout_us)
-        {
+        if let (Stage::Connecting(..), Some(timeout)) = (peer.stage, self.times.longest_us(peer.pool)) {
             let lasts = (self.now, self.now + SLOWEST_RECONNECT_US * 5 / 4 + timeout);
             self.log.add(peer.pool, peer.server, Why::Cause(Cause::TimedOut), lasts);
         }

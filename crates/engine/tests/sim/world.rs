@@ -15,6 +15,7 @@ use crate::model::{Journal, Keyspace};
 use crate::rng::Rng;
 use crate::server::Peer;
 use crate::setup::{Plan, PoolPlan};
+use crate::times::Times;
 use engine::error::Cause;
 use engine::id::ConnId;
 use engine::topology::{Standing, Topology};
@@ -29,6 +30,9 @@ const FAULTY_TICKS: u32 = 400;
 
 /// A run that is not over by then never will be.
 const TICKS_MAX: u32 = 30_000;
+
+/// The longest tick.
+pub(crate) const TICK_US: u64 = 40;
 
 /// A harness that lies, to see that the checks notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +81,7 @@ pub(crate) struct World {
     pub(crate) absences: Vec<Vec<Absence>>,
     /// Whether one of them went out again as soon as it was in.
     pub(crate) relapsed: bool,
+    pub(crate) times: Times,
     /// Servers that the engine holds for down: pool, server, until when, and the fault.
     downs: Vec<(usize, usize, u64, usize)>,
     pub(crate) tamper: Option<Tamper>,
@@ -109,6 +114,7 @@ impl World {
         let (failing, outs) =
             plan.pools.iter().map(|pool| (vec![false; pool.servers], vec![None; pool.servers])).unzip();
         let mut world = World {
+            times: Times::new(seed, &plan.pools),
             plan,
             rng,
             now: 1_000_000,
@@ -259,7 +265,7 @@ impl World {
     }
 
     fn tick(&mut self, faulty: bool) -> Result<(), String> {
-        self.now += self.rng.range(1, 40);
+        self.now += self.rng.range(1, TICK_US);
         self.core.tick(Now { mono_us: self.now, unix_us: self.now });
         let mut turns: Vec<Turn> = (0..self.clients.len()).map(Turn::Client).collect();
         turns.extend(self.peers.iter().map(|peer| Turn::Peer(peer.id)));
@@ -278,6 +284,9 @@ impl World {
         }
         if self.plan.faults.leave > 0 {
             self.leave(faulty);
+        }
+        if faulty {
+            self.retime();
         }
         self.put_up();
         self.core.expire();
@@ -328,6 +337,15 @@ impl World {
         self.trace(|| format!("servers: {standings:?}"));
         self.topology = Arc::new(self.plan.topology(|pool, server| standings[pool][server]));
         self.core.handle(Input::Topology(self.topology.clone()));
+    }
+
+    /// Gives a server's requests another time, sometimes.
+    fn retime(&mut self) {
+        let Some(change) = self.times.change(self.now) else { return };
+        self.trace(|| format!("{change:?}"));
+        self.seen.insert("another timeout".to_string());
+        let (pool, server) = (change.pool as u32, change.server as u32);
+        self.core.handle(Input::Timeout { pool, server, micros: change.micros });
     }
 
     /// The engine found a server down; a probe finds it up again later.
