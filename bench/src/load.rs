@@ -229,11 +229,11 @@ fn nanos(time: Duration) -> u64 {
     time.as_nanos() as u64
 }
 
-/// Lets the generator open as many sockets as the system allows without asking.
+/// Lets the generator, and what it starts, open as many descriptors as the system allows without asking: how many.
 ///
 /// # Errors
 /// When the limit stays too low for `sockets`.
-pub(crate) fn raise_descriptor_limit(sockets: u64) -> Result<()> {
+pub(crate) fn raise_descriptor_limit(sockets: u64) -> Result<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
@@ -241,7 +241,7 @@ pub(crate) fn raise_descriptor_limit(sockets: u64) -> Result<()> {
         Some(maximum) if maximum < sockets => {
             bail!("needs {sockets} file descriptors; the limit (ulimit -Hn) is {maximum}")
         }
-        _ => Ok(()),
+        maximum => Ok(maximum.unwrap_or(u64::MAX)),
     }
 }
 

@@ -9,7 +9,8 @@
 //!      │          └────→ measure                               what it cost
 //!      └──────→ machine, record ──→ report                     where; raw figures; the table
 //! ```
-//! `chaos` is another command beside it: the same servers fail in many ways while every reply is verified.
+//! Beside it are `chaos`, in which the same servers fail in many ways while every reply is verified, and `memory`, in which
+//! clients give proxies reason to take much of it.
 
 mod chaos;
 mod client;
@@ -18,6 +19,7 @@ mod data;
 mod load;
 mod machine;
 mod measure;
+mod memory;
 mod pace;
 mod preload;
 mod process;
@@ -39,8 +41,9 @@ use std::sync::atomic::AtomicBool;
 const USAGE: &str = "\
 usage: bench compare [options]    run scenarios against every proxy in turn, print one table
        bench chaos [options]      let servers fail in many ways under each proxy, verify every reply
+       bench memory [options]     how much memory proxies take when clients give them reason to
        bench show FILE            print saved results again
-       bench list                 list the scenarios
+       bench list                 list the scenarios, and the situations of memory
 
   --only NAME[,NAME]     only these scenarios, or those whose names begin so
   --proxies NAME[,NAME]  only these of nutcracker, cashew, haproxy, direct (default: all, in this order)
@@ -54,13 +57,16 @@ usage: bench compare [options]    run scenarios against every proxy in turn, pri
 options of chaos: --only (names of faults), --proxies (default: cashew,nutcracker), --cashew, --save, and
   --seed N               order and place of the faults, and all requests (default: 1)
   --seconds S            about how long each proxy's run takes (default: as long as every fault once needs)
-  --threads N            cashew's worker threads (default: 1)";
+  --threads N            cashew's worker threads (default: 1)
+
+options of memory: --only (names of situations), --proxies (default: cashew,nutcracker,haproxy), --cashew, --save";
 
 /// What to do.
 #[derive(Debug, PartialEq)]
 enum Action {
     Compare(Options),
     Chaos(chaos::Options),
+    Memory(memory::Options),
     Show(String),
     List,
     Help,
@@ -82,10 +88,12 @@ fn run(action: Action) -> Result<ExitCode> {
         Action::Help => println!("{USAGE}"),
         Action::List => {
             scenario::SCENARIOS.iter().for_each(|row| println!("{:18} {}", row.name, row.describe()));
+            memory::SITUATIONS.iter().for_each(|row| println!("{:18} memory: {}", row.name, row.what));
         }
         Action::Show(file) => print!("{}", show(file.as_ref())?),
         Action::Compare(options) => return run_compare(&options),
         Action::Chaos(options) => return run_chaos(&options),
+        Action::Memory(options) => return run_memory(&options),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -94,7 +102,10 @@ fn run(action: Action) -> Result<ExitCode> {
 fn show(file: &std::path::Path) -> Result<String> {
     Record::load(file).map(|record| report::render(&record)).or_else(|error| {
         let text = std::fs::read_to_string(file)?;
-        serde_json::from_str(&text).map(|record| chaos::render(&record)).map_err(|_| error)
+        let chaos = serde_json::from_str(&text).map(|record| chaos::render(&record));
+        chaos
+            .or_else(|_| serde_json::from_str(&text).map(|record| memory::render(&record)))
+            .map_err(|_| error)
     })
 }
 
@@ -116,6 +127,15 @@ fn run_chaos(options: &chaos::Options) -> Result<ExitCode> {
     Ok(if record.failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// Fails when cashew did not come to the end of a situation, or a client beside it read a wrong reply.
+fn run_memory(options: &memory::Options) -> Result<ExitCode> {
+    let record = memory::memory(options, &*stop_flag()?)?;
+    print!("{}", memory::render(&record));
+    let dir = bench_dir().join(if options.save { "results" } else { "out" });
+    println!("\nsaved as {}", record::save(&record, &dir, &record.date, "memory")?.display());
+    Ok(if record.failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
 /// Fails when a proxy failed a scenario, so that a script notices.
 fn run_compare(options: &Options) -> Result<ExitCode> {
     let stop = stop_flag()?;
@@ -132,6 +152,7 @@ fn parse(arguments: &[String]) -> Result<Action> {
     match words.next() {
         Some("compare") => parse_compare(words).map(Action::Compare),
         Some("chaos") => parse_chaos(words).map(Action::Chaos),
+        Some("memory") => parse_memory(words).map(Action::Memory),
         Some("show") => Ok(Action::Show(words.next().context("show: which file?")?.to_owned())),
         Some("list") => Ok(Action::List),
         None | Some("help" | "-h" | "--help") => Ok(Action::Help),
@@ -208,6 +229,32 @@ fn parse_chaos<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<chaos::Op
     Ok(options)
 }
 
+fn parse_memory<'a>(mut words: impl Iterator<Item = &'a str>) -> Result<memory::Options> {
+    let mut options = memory::Options {
+        proxies: vec![Kind::Cashew, Kind::Nutcracker, Kind::Haproxy],
+        only: None,
+        cashew: None,
+        save: false,
+    };
+    while let Some(flag) = words.next() {
+        if flag == "--save" {
+            options.save = true;
+            continue;
+        }
+        let value = words.next().with_context(|| format!("'{flag}' is unknown or needs a value\n{USAGE}"))?;
+        match flag {
+            "--only" => options.only = Some(value.to_owned()),
+            "--proxies" => options.proxies = value.split(',').map(Kind::parse).collect::<Result<_>>()?,
+            "--cashew" => options.cashew = Some(value.into()),
+            _ => bail!("'{flag}' is unknown\n{USAGE}"),
+        }
+    }
+    if options.proxies.contains(&Kind::Direct) {
+        bail!("direct is no proxy");
+    }
+    Ok(options)
+}
+
 /// Enough for a median.
 const ROUNDS: u32 = 3;
 
@@ -241,6 +288,11 @@ mod tests {
         };
         assert_eq!((options.seed, options.proxies, options.threads), (9, vec![Kind::Cashew], 2));
         assert_eq!(options.only.as_deref(), Some("kill"));
+        let Action::Memory(options) = parse(&words("memory --only idle --proxies haproxy --save")).unwrap()
+        else {
+            panic!("not about memory")
+        };
+        assert_eq!((options.only.as_deref(), options.proxies), (Some("idle"), vec![Kind::Haproxy]));
         assert_eq!(parse(&words("show f")).unwrap(), Action::Show("f".to_owned()));
         assert_eq!(parse(&words("")).unwrap(), Action::Help);
     }
@@ -256,6 +308,8 @@ mod tests {
             ("compare --fast 1", "--fast"),
             ("chaos --proxies haproxy", "does not shard"),
             ("chaos --rounds 3", "--rounds"),
+            ("memory --proxies direct", "no proxy"),
+            ("memory --rounds 3", "--rounds"),
             ("show", "which file"),
             ("race", "race"),
         ];

@@ -14,10 +14,18 @@ use std::time::Duration;
 /// # Errors
 /// When a write is refused or nothing comes back for five seconds.
 pub(crate) fn preload(target: SocketAddr, protocol: Protocol, data: &Data) -> Result<()> {
+    let keys: Vec<u32> = (1..=data.keys).collect();
+    store(target, protocol, data, &keys)
+}
+
+/// Stores these keys of `data` with one blocking connection.
+///
+/// # Errors
+/// When a write is refused or nothing comes back for five seconds.
+pub(crate) fn store(target: SocketAddr, protocol: Protocol, data: &Data, keys: &[u32]) -> Result<()> {
     let mut socket = TcpStream::connect(target).context("connecting to store the keys")?;
     socket.set_read_timeout(Some(Duration::from_secs(5)))?;
     socket.set_write_timeout(Some(Duration::from_secs(5)))?;
-    let keys: Vec<u32> = (1..=data.keys).collect();
     for batch in keys.chunks((BATCH_BYTES / data.value_bytes.max(1)).clamp(1, 100)) {
         let mut out = Vec::new();
         batch.iter().for_each(|&key| encode(protocol, Request::Set(key), data, &mut out));

@@ -110,7 +110,7 @@ impl Program {
         match self.kind {
             Kind::Direct => Ok(None),
             Kind::Haproxy => start(&|port, _| {
-                std::fs::write(&config, haproxy_config(port, &servers)?)?;
+                std::fs::write(&config, haproxy_config(port, &servers, haproxy_clients())?)?;
                 let mut command = Command::new(&self.path);
                 command.arg("-db").arg("-f").arg(&config);
                 Ok(command)
@@ -160,10 +160,18 @@ fn pool_config(port: u16, protocol: Protocol, servers: &[SocketAddr]) -> String 
     text
 }
 
-fn haproxy_config(port: u16, servers: &[SocketAddr]) -> Result<String> {
+/// How many clients haproxy may have at most: it has two descriptors for each and does not start when the system allows it
+/// too few.
+fn haproxy_clients() -> u64 {
+    let descriptors =
+        rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    (descriptors.saturating_sub(HAPROXY_SPARE) / 2).min(HAPROXY_CLIENTS_MAX)
+}
+
+fn haproxy_config(port: u16, servers: &[SocketAddr], clients: u64) -> Result<String> {
     let Some(first) = servers.first() else { bail!("no server") };
     Ok(format!(
-        "global\n  nbthread 1\n  maxconn 4000\ndefaults\n  mode tcp\n  timeout connect 5s\n  \
+        "global\n  nbthread 1\n  maxconn {clients}\ndefaults\n  mode tcp\n  timeout connect 5s\n  \
          timeout client 60s\n  timeout server 60s\nlisten bench\n  bind 127.0.0.1:{port}\n  server server1 {first}\n"
     ))
 }
@@ -213,6 +221,10 @@ pub(crate) fn server_arguments(command: &mut Command, protocol: Protocol, port: 
 }
 
 const SERVERS: usize = 4;
+/// More than any scenario has.
+const HAPROXY_CLIENTS_MAX: u64 = 10_000;
+/// Descriptors that are not clients', with room.
+const HAPROXY_SPARE: u64 = 100;
 
 #[cfg(test)]
 mod tests {
@@ -235,8 +247,9 @@ mod tests {
         for line in ["  listen: 127.0.0.1:22121\n", "  redis: false\n", "    - 127.0.0.1:7002:1 server2\n"] {
             assert!(pool.contains(line), "{pool}");
         }
-        let haproxy = haproxy_config(22_122, &servers).unwrap();
+        let haproxy = haproxy_config(22_122, &servers, 4_000).unwrap();
+        assert!(haproxy.contains("  maxconn 4000\n"), "{haproxy}");
         assert!(haproxy.contains("  bind 127.0.0.1:22122\n  server server1 127.0.0.1:7001\n"), "{haproxy}");
-        assert!(haproxy_config(22_122, &[]).is_err());
+        assert!(haproxy_config(22_122, &[], 4_000).is_err());
     }
 }
