@@ -175,8 +175,9 @@ impl Plane {
                     return self.begin(pool, server, Step::Confirm);
                 }
             }
-            // All that was owed is done.
-            Ok(_) => {}
+            // All that was owed is done; but when it is out once more, what is recorded belongs to its next return.
+            Ok(_) if here => {}
+            Ok(_) => absence.owed.add_all(owed),
             Err(why) => {
                 absence.owed.add_all(owed);
                 if here {
@@ -302,8 +303,8 @@ impl Owed {
             if self.overflowed {
                 break;
             }
-            self.bytes += key.len();
-            self.keys.insert(key);
+            let bytes = key.len();
+            self.bytes += if self.keys.insert(key) { bytes } else { 0 };
             self.overflowed = self.keys.len() > RECORDED_KEYS || self.bytes > RECORDED_BYTES;
         }
         if self.overflowed {

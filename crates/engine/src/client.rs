@@ -32,6 +32,10 @@ pub struct Client {
     pub in_order: bool,
     /// The large request that it is in the middle of.
     pub transfer: Transfer,
+    /// Whether that wait was too long.
+    pub lane_refused: bool,
+    /// Its `noreply` requests that are under way.
+    pub unheard: u32,
     /// Whether it is not read because buffers take too much memory.
     pub pressed: bool,
     /// Whether its `rest` was half a request then, and not requests that wait for something else.
@@ -126,6 +130,8 @@ impl Client {
             paused: false,
             in_order: false,
             transfer: Transfer::None,
+            lane_refused: false,
+            unheard: 0,
             pressed: false,
             half: false,
             awaits_lane: false,
@@ -150,6 +156,11 @@ impl Client {
     /// Whether all it asked is answered and the answers are out.
     pub fn is_settled(&self) -> bool {
         self.head == NONE && self.outbox.is_empty()
+    }
+
+    /// Whether all it asked is answered, or, where it wants no reply, done.
+    pub fn is_done(&self) -> bool {
+        self.head == NONE && self.unheard == 0
     }
 
     /// Bytes of replies held for it.

@@ -74,7 +74,7 @@ pub struct Core {
     /// Lanes that large requests have now.
     pub(crate) lanes: usize,
     /// Clients whose large request waits for a lane.
-    pub(crate) lane_waiters: VecDeque<ClientId>,
+    pub(crate) lane_waiters: VecDeque<(ClientId, u64)>,
     random: u64,
 }
 
@@ -201,7 +201,9 @@ impl Core {
 
     /// When [`Core::expire`] is next to be called, in microseconds.
     pub fn next_deadline(&self) -> Option<u64> {
-        let at_once = !self.replies.flows.is_empty() || !self.replies.torn.is_empty() || self.can_admit();
+        let replies = &self.replies;
+        let waits = !replies.flows.is_empty() || !replies.torn.is_empty() || !replies.overflowed.is_empty();
+        let at_once = waits || self.can_admit();
         if at_once {
             return Some(self.now.mono_us);
         }
@@ -210,7 +212,7 @@ impl Core {
             .into_iter()
             .filter_map(Deadlines::next)
             .chain(self.idle_clients.next())
-            .chain(self.memory.next_look())
+            .chain(self.memory.next_look().into_iter().chain(self.next_waiter()))
             .min()
     }
 
@@ -325,7 +327,7 @@ impl Core {
         let full = client.queued >= view.client_max_pipeline
             || client.asked >= view.client_request_limit
             || client.held() >= view.client_output_limit;
-        client.in_order &= client.head != NONE;
+        client.in_order &= !client.is_done();
         let wait = full || client.in_order || client.pressed;
         if wait && !client.paused {
             client.paused = true;
@@ -348,7 +350,7 @@ impl Core {
         let roomy = client.queued <= view.client_max_pipeline / 2
             && client.asked <= view.client_request_limit / 2
             && client.held() <= view.client_output_limit / 2
-            && !(client.in_order && client.head != NONE);
+            && (!client.in_order || client.is_done());
         if !roomy {
             return;
         }

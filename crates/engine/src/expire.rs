@@ -23,6 +23,7 @@ impl Core {
                 self.drop_client(c, Closing::Lost);
             }
         }
+        self.expire_waiters();
         self.admit_waiters();
         while let Some(c) = self.replies.overflowed.pop() {
             self.drop_overflowed(c);
@@ -39,6 +40,7 @@ impl Core {
         }
         while let Some(id) = self.idle_conns.due(now) {
             if let Some(s) = self.conns.live(id) {
+                self.conns[s].idle_armed = None;
                 self.close_if_idle(s);
             }
         }
@@ -68,6 +70,14 @@ impl Core {
         self.drop_client(c, Closing::Lost);
     }
 
+    /// Has [`Core::close_if_idle`] called, unless it will be earlier.
+    pub(crate) fn arm_idle(&mut self, s: u32, at_us: u64) {
+        if self.conns[s].idle_armed.is_none_or(|armed| armed > at_us) {
+            self.conns[s].idle_armed = Some(at_us);
+            self.idle_conns.arm(self.conns.id(s), at_us);
+        }
+    }
+
     /// Closes a server connection that was not used for `server_idle_timeout`, or looks again later.
     fn close_if_idle(&mut self, s: u32) {
         let conn = &self.conns[s];
@@ -81,7 +91,7 @@ impl Core {
         let now = self.now.mono_us;
         let since = if conn.queue.is_empty() && conn.flow.is_none() { conn.heard_us } else { now };
         if since.saturating_add(idle) > now {
-            self.idle_conns.arm(self.conns.id(s), since.saturating_add(idle));
+            self.arm_idle(s, since.saturating_add(idle));
         } else {
             self.discard_conn(s);
         }
@@ -198,6 +208,8 @@ impl Core {
         let Some(cut) = conn.queue.get(first).map(|entry| entry.start) else { return };
         let end = std::mem::replace(&mut conn.whole, cut);
         conn.stream.truncate(cut);
+        // With nothing left to write the worker makes no call that would clear it.
+        conn.dirty &= !conn.writable().is_empty();
         let taken = conn.queue.split_off(first);
         let overdue = conn.expired.saturating_sub(first);
         conn.expired -= overdue;
@@ -218,6 +230,7 @@ impl Core {
             let Some(c) = self.client_of(target) else { continue };
             self.replies.clients[c].in_order = true;
             if let Target::Noreply(_) = target {
+                self.replies.clients[c].unheard -= 1;
                 // It is waited for like any other, though it is answered with nothing.
                 let request = self.replies.ask(c, 0);
                 self.conns[s].queue[index].target = Target::Quiet(request);

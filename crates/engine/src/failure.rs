@@ -38,7 +38,8 @@ impl Core {
             }
             Target::Quiet(request) => self.quieted(request),
             Target::Errand(errand) => self.errand_failed(errand),
-            Target::Nobody | Target::Noreply(_) | Target::Handshake(_) => {}
+            Target::Noreply(id) => self.heard(id),
+            Target::Nobody | Target::Handshake(_) => {}
         }
     }
 
@@ -58,7 +59,8 @@ impl Core {
         let worked = current && conn.replies > 0 && conn.phase == Phase::Ready;
         let connecting = matches!(conn.phase, Phase::Connecting | Phase::Waiting);
         let attempted = conn.phase == Phase::Connecting;
-        let innocent = (idle && ended) || matches!(cause, Cause::HandshakeRefused | Cause::Exhausted);
+        let innocent =
+            conn.blameless || (idle && ended) || matches!(cause, Cause::HandshakeRefused | Cause::Exhausted);
         if !innocent {
             let down = connecting || (cause == Cause::TimedOut && self.is_silent(s));
             self.report_failure(pool, server, cause, down);
@@ -81,6 +83,7 @@ impl Core {
         let first = if conn.resp3 { view.server_connections as u32 } else { 0 };
         let lane = conn.slot.unwrap_or(first);
         let retry_reads = current && view.retry_reads;
+        let id = self.conns.id(s);
         let mut conn = self.detach_conn(s);
         let protocol = self.topology.pools[pool as usize].protocol;
         let feeder = conn.feeder;
@@ -97,7 +100,7 @@ impl Core {
             let read = retry_reads && entry.again && !torn;
             torn = false;
             if unsent && feeder != NONE {
-                self.transfer_again(feeder, &conn, entry);
+                self.transfer_again(feeder, id, &conn, entry);
             } else if (unsent || read) && index >= given_up {
                 again.push((InFlight { again: entry.again && unsent, ..entry }, end));
             } else {

@@ -8,8 +8,8 @@
 
 use crate::core::Core;
 use crate::error::Cause;
-use crate::id::ConnId;
-use crate::limits::{COLLECTED_BYTES, DEAF_US, PATIENCE_US, TRANSFER_BYTES};
+use crate::id::{ClientId, ConnId};
+use crate::limits::{COLLECTED_BYTES, DEAF_US, FLOWS_PER_WORKER, PATIENCE_US, TRANSFER_BYTES};
 use crate::output::Output;
 use crate::request::{State, Target};
 use crate::server_conn::{Flow, InFlight, Scan};
@@ -64,7 +64,10 @@ impl Core {
             Target::Quiet(_) | Target::Noreply(_) | Target::Errand(_) => return Some(()),
         };
         self.learn_key(s, entry);
+        self.limit_flows();
         self.make_way(s);
+        // From here on it is the reply's, and no request waits for it.
+        self.leave_lane(s);
         let late = self.take_entry(s, entry, true);
         let (pool, server) = (self.conns[s].pool as usize, self.conns[s].server as usize);
         if late {
@@ -88,6 +91,19 @@ impl Core {
             self.arm(s, at_us);
         }
         Some(())
+    }
+
+    /// Each large reply has a connection of its own: where there are many, the client that has not read for longest is cut.
+    fn limit_flows(&mut self) {
+        let flows: Vec<Flow> = self.conns.iter().filter_map(|(_, conn)| conn.flow).collect();
+        if flows.len() < FLOWS_PER_WORKER {
+            return;
+        }
+        let oldest = flows.iter().filter(|flow| flow.held).min_by_key(|flow| flow.held_us);
+        if let Some(request) = oldest.and_then(|flow| flow.request) {
+            let c = self.replies.requests[request].client;
+            self.replies.torn.push(self.replies.clients.id(c));
+        }
     }
 
     /// Remembers the key whose value is large.
@@ -173,6 +189,9 @@ impl Core {
             let c = self.replies.requests[request].client;
             if self.replies.clients[c].head != request {
                 self.hold(s, c, bytes.len());
+                if let Some(flow) = &mut self.conns[s].flow {
+                    flow.at_us = self.now.mono_us;
+                }
                 return 0;
             }
             let count = self.scan_pass(s, bytes.len());
@@ -313,6 +332,17 @@ impl Core {
         } else {
             let protocol = self.topology.pools[pool as usize].protocol;
             self.fail(protocol, Target::Request(request), cause.text());
+        }
+    }
+
+    /// A `noreply` request is done; its client may have waited for that.
+    pub(crate) fn heard(&mut self, id: ClientId) {
+        let Some(c) = self.replies.clients.live(id) else { return };
+        let client = &mut self.replies.clients[c];
+        client.unheard = client.unheard.saturating_sub(1);
+        if client.unheard == 0 && client.paused {
+            self.resume(c);
+            self.settle(c);
         }
     }
 

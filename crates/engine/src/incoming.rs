@@ -126,7 +126,8 @@ impl Core {
         let waited = self.now.mono_us.saturating_sub(entry.at_us);
         match entry.target {
             Target::Nobody if late => self.shard.server(pool, server, ServerMetric::LateReplies).add(1),
-            Target::Nobody | Target::Noreply(_) => {}
+            Target::Nobody => {}
+            Target::Noreply(id) => self.heard(id),
             Target::Request(request) => {
                 if self.conns[s].lane && entry.again {
                     self.forget_key(s, entry);
@@ -157,6 +158,8 @@ impl Core {
             return None;
         }
         if entry.fragile && (reply.starts_with(b"CLIENT_ERROR") || reply.starts_with(b"ERROR")) {
+            // Its data may have been read as commands; a client did that, not the server.
+            self.conns[s].blameless = true;
             self.lose_conn(s, Cause::InvalidReply);
             return None;
         }

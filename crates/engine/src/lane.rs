@@ -9,7 +9,7 @@
 use crate::core::Core;
 use crate::error::Cause;
 use crate::id::ClientId;
-use crate::limits::{LANES_PER_WORKER, SPARE_IDLE_US, SPARES_PER_SERVER};
+use crate::limits::{LANE_WAIT_US, LANES_PER_WORKER, SPARE_IDLE_US, SPARES_PER_SERVER};
 use crate::output::Output;
 use crate::request::Target;
 use crate::server_conn::Phase;
@@ -39,7 +39,7 @@ impl Core {
         write: impl FnOnce(&mut Vec<u8>),
     ) -> bool {
         let client = &self.replies.clients[c];
-        let (pool, resp3, busy) = (client.pool, client.resp3, client.head != NONE);
+        let (pool, resp3, busy) = (client.pool, client.resp3, client.head != NONE || client.unheard > 0);
         let may = |server: &u32| !busy && !self.owes_deletes(pool, *server);
         let Some(server) = server.filter(may) else { return false };
         let Ok(Some(lane)) = self.lane(pool, server, resp3) else { return false };
@@ -64,7 +64,8 @@ impl Core {
     pub(crate) fn spare_lane(&mut self, s: u32) {
         let conn = &self.conns[s];
         let (pool, server) = (conn.pool as usize, conn.server as usize);
-        let fit = conn.lane && conn.queue.is_empty() && conn.rest.is_empty() && conn.phase == Phase::Ready;
+        let empty = conn.queue.is_empty() && conn.rest.is_empty() && conn.stream.waiting().is_empty();
+        let fit = conn.lane && empty && conn.phase == Phase::Ready;
         let state = &mut self.pools[pool].servers[server];
         state.retired.retain(|other| *other != s);
         state.spare.retain(|other| *other != s);
@@ -74,7 +75,8 @@ impl Core {
         state.spare.push(s);
         self.leave_lane(s);
         self.conns[s].heard_us = self.now.mono_us;
-        self.idle_conns.arm(self.conns.id(s), self.now.mono_us.saturating_add(SPARE_IDLE_US));
+        self.conns[s].dirty = false;
+        self.arm_idle(s, self.now.mono_us.saturating_add(SPARE_IDLE_US));
     }
 
     /// The large request that had this lane is done with it.
@@ -88,8 +90,31 @@ impl Core {
     pub(crate) fn await_lane(&mut self, c: u32) {
         self.replies.clients[c].awaits_lane = true;
         let id = self.replies.clients.id(c);
-        self.lane_waiters.push_back(id);
+        self.lane_waiters.push_back((id, self.now.mono_us.saturating_add(LANE_WAIT_US)));
         self.pause(c);
+    }
+
+    /// Fails those who have waited too long for a lane, and forgets those who are gone.
+    pub(crate) fn expire_waiters(&mut self) {
+        let now = self.now.mono_us;
+        let mut over = Vec::new();
+        let mut waiters = std::mem::take(&mut self.lane_waiters);
+        waiters.retain(|(id, until)| {
+            let waits = self.waiter(*id);
+            over.extend(waits.filter(|_| *until <= now));
+            waits.is_some() && *until > now
+        });
+        self.lane_waiters = waiters;
+        for c in over {
+            let client = &mut self.replies.clients[c];
+            (client.awaits_lane, client.lane_refused) = (false, true);
+            self.resume(c);
+        }
+    }
+
+    /// When to look at those who wait for a lane.
+    pub(crate) fn next_waiter(&self) -> Option<u64> {
+        self.lane_waiters.iter().map(|(_, until)| *until).min()
     }
 
     /// Whether somebody who waits for a lane may have one.
@@ -100,7 +125,7 @@ impl Core {
     /// Lets those who wait for a lane try again, the first one first.
     pub(crate) fn admit_waiters(&mut self) {
         while self.can_admit() {
-            let Some(id) = self.lane_waiters.pop_front() else { return };
+            let Some((id, _)) = self.lane_waiters.pop_front() else { return };
             if let Some(c) = self.waiter(id) {
                 self.replies.clients[c].awaits_lane = false;
                 self.resume(c);

@@ -48,6 +48,9 @@ pub const TRANSFER_BYTES: usize = 1 << 20;
 /// are set aside.
 pub const LANES_PER_WORKER: usize = 16;
 
+/// A large request that has waited so long for one is refused.
+pub const LANE_WAIT_US: u64 = 30_000_000;
+
 /// A connection that carried a large transfer is kept for the next one, or for a lost shared one, for so long.
 pub const SPARE_IDLE_US: u64 = 5_000_000;
 
@@ -79,6 +82,12 @@ pub const MEMORY_LOOK_US: u64 = 10_000;
 
 /// After so many looks at which nothing had drained, the largest half of a request gives way.
 pub const MEMORY_LOOKS: u32 = 200;
+
+/// A client that sends less of a large request in that time does not go on with it.
+pub const TRANSFER_LEAST: u64 = 64 << 10;
+
+/// Large replies that a worker passes on at a time; beyond it the one whose client has not read for longest is cut.
+pub const FLOWS_PER_WORKER: usize = 32;
 
 /// Connections to one server that timed out and wait for late replies; beyond it the oldest is closed.
 pub const RETIRED_PER_SERVER: usize = 2;

@@ -4,7 +4,7 @@
 //! received that the bound could be near: seldom while there is room, often when it gets tight. At the bound the
 //! clients that hold most are no longer read until enough has drained.
 
-use crate::client::Reading;
+use crate::client::{Reading, Transfer};
 use crate::core::Core;
 use crate::limits::{BUFFER_BYTES, MEMORY_LOOK_US, MEMORY_LOOKS, UNFINISHED_BYTES};
 use crate::merge::write_cause;
@@ -84,6 +84,9 @@ impl Core {
         } else if pressed && held <= limit / 4 * 3 {
             self.release();
         }
+        if !pressed {
+            self.memory.lowest = (usize::MAX, 0);
+        }
         let (lowest, looks) = self.memory.lowest;
         self.memory.lowest = if held < lowest { (held, 0) } else { (lowest, looks + 1) };
         if pressed && looks >= MEMORY_LOOKS {
@@ -158,7 +161,15 @@ impl Core {
         // It waits for nothing any more but to have read why.
         (client.pressed, client.paused) = (false, false);
         self.count_client(c, PoolMetric::ForwardError);
-        self.answer_now(c, |out| write_cause(protocol, NO_MEMORY, out));
+        if self.replies.clients[c].transfer == Transfer::None {
+            self.answer_now(c, |out| write_cause(protocol, NO_MEMORY, out));
+        } else {
+            let mut text = Vec::new();
+            write_cause(protocol, NO_MEMORY, &mut text);
+            let lane = self.lane_of(c);
+            self.end_transfer(c);
+            self.refuse_transfer(lane, &text);
+        }
         self.quit_client(c, true);
         self.settle(c);
     }

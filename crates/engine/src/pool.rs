@@ -271,7 +271,7 @@ impl Core {
         (state.refused, state.connect_from_us) = (0, 0);
         self.count_server(s, ServerMetric::ServerConnections).add(1);
         if let Some(idle) = self.topology.pools[self.conns[s].pool as usize].server_idle_us {
-            self.idle_conns.arm(self.conns.id(s), self.now.mono_us.saturating_add(idle));
+            self.arm_idle(s, self.now.mono_us.saturating_add(idle));
         }
         self.wake_conn(s);
     }
@@ -293,7 +293,7 @@ impl Core {
         self.count_server(s, ServerMetric::InQueueBytes).sub(left.bytes);
         self.count_server(s, ServerMetric::OutQueue).add(left.requests as u64);
         self.count_server(s, ServerMetric::OutQueueBytes).add(left.bytes);
-        if self.conns[s].feeder != NONE {
+        if self.conns[s].lane {
             self.transfer_written(s);
         }
     }

@@ -26,6 +26,12 @@ pub struct ServerConn {
     pub resp3: bool,
     /// Whether it is, or was, for a large transfer: when that is over it is kept for another.
     pub lane: bool,
+    /// When it will be looked at for being idle, if so.
+    pub idle_armed: Option<u64>,
+    /// Whether its loss is no failure of the server.
+    pub blameless: bool,
+    /// How far the stream was when a client's progress with its large request was last looked at.
+    pub fed: u64,
     /// Whether it counts as a lane in use by a large request.
     pub counted: bool,
     /// The client whose large request is being sent, or `NONE`: the queue's last, of which more is to come.
@@ -120,6 +126,9 @@ impl ServerConn {
             slot,
             resp3,
             lane: slot.is_none(),
+            idle_armed: None,
+            blameless: false,
+            fed: 0,
             counted: false,
             feeder: NONE,
             flow: None,

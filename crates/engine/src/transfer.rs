@@ -10,11 +10,13 @@ use crate::client::{Scan, Transfer};
 use crate::command::{self, Flags, Keys, Route};
 use crate::core::Core;
 use crate::error::Cause;
-use crate::limits::{TRANSFER_BYTES, TRANSFER_STALL_US};
+use crate::id::ConnId;
+use crate::limits::{TRANSFER_BYTES, TRANSFER_LEAST, TRANSFER_STALL_US};
 use crate::merge::write_cause;
 use crate::request::Target;
 use crate::server_conn::{InFlight, ServerConn};
 use crate::slab::NONE;
+use config::Protocol;
 use stats::{Event, PoolMetric, ServerMetric, Text};
 use wire::args::Args;
 use wire::{memcache, resp};
@@ -90,13 +92,17 @@ impl Core {
     /// it begins now; otherwise its client is paused until it can.
     fn begin(&mut self, c: u32, server: Option<u32>, quiet: bool, head: impl FnOnce(&mut Vec<u8>)) -> bool {
         let client = &mut self.replies.clients[c];
-        if client.head != NONE {
+        if !client.is_done() {
             client.in_order = true;
             self.pause(c);
             return false;
         }
         let (pool, resp3) = (client.pool, client.resp3);
+        let refused = std::mem::take(&mut client.lane_refused);
         let lane = match server {
+            _ if refused => Err(Cause::QueueFull),
+            // Deletes on a server that has just returned must not be overtaken: for that moment it is collected.
+            Some(server) if self.owes_deletes(pool, server) => return false,
             Some(server) => self.lane(pool, server, resp3),
             None => Err(Cause::Refused),
         };
@@ -122,7 +128,12 @@ impl Core {
         self.conns[lane].feeder = c;
         self.append(lane, head);
         self.queued(lane, target);
-        self.idle_conns.arm(self.conns.id(lane), self.now.mono_us.saturating_add(TRANSFER_STALL_US));
+        let memcache = self.protocol(c) == Protocol::Memcache;
+        if let Some(last) = self.last_queued(lane) {
+            last.fragile = memcache;
+        }
+        self.conns[lane].fed = self.conns[lane].stream.end();
+        self.arm_idle(lane, self.now.mono_us.saturating_add(TRANSFER_STALL_US));
         self.replies.clients[c].transfer = Transfer::To(self.conns.id(lane));
         true
     }
@@ -187,7 +198,7 @@ impl Core {
     }
 
     /// The lane that a client's large request goes out on, while there is one.
-    fn lane_of(&self, c: u32) -> Option<u32> {
+    pub(crate) fn lane_of(&self, c: u32) -> Option<u32> {
         match self.replies.clients[c].transfer {
             Transfer::To(id) => self.conns.live(id),
             Transfer::None | Transfer::Nowhere => None,
@@ -215,11 +226,13 @@ impl Core {
 
     /// The server's socket took some of what waits on a lane.
     pub(crate) fn transfer_written(&mut self, s: u32) {
+        if self.conns[s].queue.len() == 1 {
+            self.touch_last(s); // what the server takes is progress, to the last byte
+        }
         let c = self.conns[s].feeder;
         if c == NONE {
             return;
         }
-        self.touch_last(s);
         let conn = &mut self.conns[s];
         let written = conn.stream.written();
         conn.stream.forget(written, &mut self.replies.buffers);
@@ -227,7 +240,7 @@ impl Core {
     }
 
     /// The lane of a large request is gone and had taken nothing of it: it begins anew on another.
-    pub(crate) fn transfer_again(&mut self, c: u32, gone: &ServerConn, entry: InFlight) {
+    pub(crate) fn transfer_again(&mut self, c: u32, old: ConnId, gone: &ServerConn, entry: InFlight) {
         let lane = self.lane(gone.pool, gone.server, gone.resp3);
         let Ok(Some(s)) = lane else {
             let protocol = self.topology.pools[gone.pool as usize].protocol;
@@ -235,19 +248,21 @@ impl Core {
         };
         self.send_again(s, gone.stream.between(entry.start, gone.whole), entry);
         self.conns[s].feeder = c;
-        self.idle_conns.arm(self.conns.id(s), self.now.mono_us.saturating_add(TRANSFER_STALL_US));
+        let new = self.conns.id(s);
+        self.to_bound.iter_mut().filter(|(id, _)| *id == old).for_each(|(id, _)| *id = new);
+        self.arm_idle(s, self.now.mono_us.saturating_add(TRANSFER_STALL_US));
         self.replies.clients[c].transfer = Transfer::To(self.conns.id(s));
     }
 
     /// The bytes of a client's large request are all here.
-    fn end_transfer(&mut self, c: u32) {
+    pub(crate) fn end_transfer(&mut self, c: u32) {
         let client = &mut self.replies.clients[c];
         client.transfer = Transfer::None;
         client.in_order = client.head != NONE;
     }
 
     /// The proxy refuses what it has already begun to send: the server never sees the end of it.
-    fn refuse_transfer(&mut self, lane: Option<u32>, text: &[u8]) {
+    pub(crate) fn refuse_transfer(&mut self, lane: Option<u32>, text: &[u8]) {
         let Some(s) = lane else { return };
         let target = self.conns[s].queue.back().map(|entry| entry.target);
         self.abandon_lane(s);
@@ -302,14 +317,15 @@ impl Core {
 
     /// A client that does not go on with its large request gives its lane to those who wait.
     pub(crate) fn cut_if_stalled(&mut self, s: u32) {
-        let since = self.conns[s].queue.back().map_or(0, |entry| entry.at_us);
-        let stalled = since.saturating_add(TRANSFER_STALL_US) <= self.now.mono_us;
-        if stalled && self.awaits_client(s) && !self.lane_waiters.is_empty() {
-            let c = self.conns[s].feeder;
+        let c = self.conns[s].feeder;
+        let end = self.conns[s].stream.end();
+        let progress = end - std::mem::replace(&mut self.conns[s].fed, end);
+        let slow = progress < TRANSFER_LEAST && !self.replies.clients[c].pressed;
+        if slow && self.awaits_client(s) && !self.lane_waiters.is_empty() {
             let mut text = Vec::new();
             write_cause(self.protocol(c), STALLED, &mut text);
             return self.refuse_transfer(Some(s), &text);
         }
-        self.idle_conns.arm(self.conns.id(s), self.now.mono_us.saturating_add(TRANSFER_STALL_US));
+        self.arm_idle(s, self.now.mono_us.saturating_add(TRANSFER_STALL_US));
     }
 }

@@ -45,7 +45,7 @@ impl Link {
     }
 
     fn want(&mut self, reactor: &Reactor, interest: Interest) {
-        if self.interest != interest && self.asleep {
+        if self.asleep {
             self.interest = interest;
             // Out of memory for the watch: the next wish tries again.
             self.asleep = reactor.add(&self.transport, self.token, interest).is_err();

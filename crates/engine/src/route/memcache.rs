@@ -68,13 +68,19 @@ impl Core {
         let pool = self.replies.clients[c].pool;
         let server = self.place(pool, &key);
         let target = match noreply {
-            true => Target::Noreply(self.replies.clients.id(c)),
+            true => self.noreply(c),
             false => Target::Instead(self.replies.ask(c, 0), text),
         };
         self.forward_as(c, server, target, |out| encode::delete(&key, out));
         if self.view(c).detour {
             self.follow_write(pool, self.slot(c), &key, server);
         }
+    }
+
+    /// The target of a request that wants no reply.
+    pub(crate) fn noreply(&mut self, c: u32) -> Target {
+        self.replies.clients[c].unheard += 1;
+        Target::Noreply(self.replies.clients.id(c))
     }
 
     fn memcache_request(&mut self, c: u32, request: &Request, args: &Args, bytes: &[u8]) {
@@ -96,7 +102,7 @@ impl Core {
                     if !self.view(c).servers[server as usize].live {
                         continue;
                     }
-                    let target = Target::Noreply(self.replies.clients.id(c));
+                    let target = self.noreply(c);
                     self.forward_as(c, Some(server), target, |out| {
                         encode::forward(request, bytes, args, out)
                     });
@@ -123,7 +129,7 @@ impl Core {
                     }
                 }
                 let target = if request.noreply {
-                    Target::Noreply(self.replies.clients.id(c))
+                    self.noreply(c)
                 } else {
                     Target::Request(self.replies.ask(c, bytes.len()))
                 };

@@ -19,7 +19,7 @@ impl Core {
         let read = matches!(request.verb, Verb::Get | Verb::Gets);
         let exptime = self.bounded_exptime(c, server, request, args.view(bytes));
         let target = match request.noreply {
-            true => Target::Noreply(self.replies.clients.id(c)),
+            true => self.noreply(c),
             false => Target::Request(self.replies.ask(c, bytes.len())),
         };
         let conn = self.forward_as(c, server, target, |out| {

@@ -3,7 +3,7 @@
 use crate::rig::{Rig, pool, request, requests};
 use config::Protocol;
 use engine::error::Cause;
-use engine::limits::{LANES_PER_WORKER, SPARE_IDLE_US, TRANSFER_BYTES, TRANSFER_STALL_US};
+use engine::limits::{LANE_WAIT_US, LANES_PER_WORKER, SPARE_IDLE_US, TRANSFER_BYTES, TRANSFER_STALL_US};
 use engine::{Closing, Output};
 
 /// A rig whose values are large from 100 bytes on.
@@ -297,4 +297,80 @@ fn a_large_reply_waits_for_its_turn_without_being_read() {
     assert!(paused(&mut rig, |said| matches!(said, Output::ResumeConn(_))));
     rig.reply(1, format!("{}\r\n", value(700)));
     assert_eq!(rig.read(client), format!("$5\r\nfirst\r\n$1000\r\n{}{}\r\n", value(300), value(700)));
+}
+
+#[test]
+fn nothing_overtakes_what_its_client_wants_no_reply_to() {
+    let mut rig = rig(Protocol::Memcache, None);
+    let client = rig.client();
+    let large = format!("set k 0 0 500\r\n{}", value(500));
+    rig.send(client, format!("set k 0 0 3 noreply\r\nold\r\n{}", &large[..200]));
+    assert_eq!(rig.sent(0), "set k 0 0 3\r\nold\r\n", "the large one waits");
+    rig.reply(0, "STORED\r\n");
+    assert_eq!(rig.sent(0), &large[..200]);
+    rig.send(client, format!("{}\r\n", &large[200..]));
+    rig.reply(0, "STORED\r\n");
+    assert_eq!(rig.read(client), "STORED\r\n");
+    // The key is known to be large now; a read of it does not overtake either.
+    rig.sent(0);
+    rig.send(client, "delete k noreply\r\nget k\r\n");
+    assert_eq!(rig.sent(0), "delete k\r\nget k\r\n", "on one connection");
+}
+
+#[test]
+fn clients_that_do_not_read_large_replies_keep_nobody_from_writing_large_values() {
+    let mut view = pool(Protocol::Redis, 1);
+    (view.stream_from, view.client_output_limit) = (100, 200);
+    let mut rig = Rig::new(view);
+    let first = rig.client();
+    rig.send(first, request("GET big"));
+    rig.reply(0, format!("$1000\r\n{}\r\n", value(1000)));
+    for _ in 0..2 * LANES_PER_WORKER {
+        let reader = rig.client();
+        rig.reads_at_most(reader, 0);
+        rig.send(reader, request("GET big"));
+        rig.reply(0, format!("$1000\r\n{}", value(300)));
+    }
+    rig.sent(0);
+    let writer = rig.client();
+    let large = request(&format!("SET k {}", value(1000)));
+    rig.send(writer, &large);
+    assert_eq!(rig.sent(0).as_bytes(), large);
+}
+
+#[test]
+fn who_waits_too_long_for_a_lane_is_told() {
+    let mut rig = rig(Protocol::Redis, None);
+    let large = request(&format!("SET k {}", value(1_000_000)));
+    let busy: Vec<usize> = (0..LANES_PER_WORKER).map(|_| rig.client()).collect();
+    for client in &busy {
+        rig.send(*client, &large[..200]);
+    }
+    let client = rig.client();
+    rig.send(client, &large[..200]);
+    let step = TRANSFER_STALL_US / 2;
+    for round in 0..LANE_WAIT_US / step {
+        let from = 200 + round as usize * 100_000;
+        busy.iter().for_each(|client| rig.send(*client, &large[from..from + 100_000]));
+        assert_eq!(rig.read(client), "", "round {round}");
+        rig.later(step / 1000);
+    }
+    assert_eq!(rig.read(client), "-ERR too much waits for the server already\r\n");
+    rig.send(client, [&large[200..], &request("PING")].concat());
+    assert_eq!(rig.read(client), "+PONG\r\n", "the rest of it is dropped");
+}
+
+#[test]
+fn a_lane_whose_server_refused_a_line_is_not_used_again() {
+    let mut rig = rig(Protocol::Memcache, None);
+    let (client, other) = (rig.client(), rig.client());
+    rig.send(client, format!("set k 4294967296 0 500\r\n{}", value(100)));
+    rig.send(client, format!("{}\r\n", value(400)));
+    rig.reply(0, "CLIENT_ERROR bad command line format\r\n");
+    assert_eq!(rig.read(client), "CLIENT_ERROR bad command line format\r\n");
+    assert_eq!(rig.open_conns(0), 0, "it may take the data for commands");
+    assert!(rig.said.is_empty(), "the server is not to blame: {:?}", rig.said);
+    rig.send(other, "get x\r\n");
+    rig.reply(0, "END\r\n");
+    assert_eq!(rig.read(other), "END\r\n");
 }
