@@ -98,8 +98,8 @@ impl Client {
     }
 
     /// The next bytes it sends; the requests they complete are asked now.
-    pub(crate) fn send(&mut self, rng: &mut Rng, now: u64) -> Vec<u8> {
-        let left = self.stream.len() - self.sent;
+    pub(crate) fn send(&mut self, rng: &mut Rng, now: u64, at_most: usize) -> Vec<u8> {
+        let left = (self.stream.len() - self.sent).min(at_most);
         let most = self.vanishes_at.map_or(left, |at| left.min(at.saturating_sub(self.sent)));
         let bytes = self.stream[self.sent..self.sent + rng.portion(most)].to_vec();
         self.sent += bytes.len();

@@ -33,10 +33,11 @@ impl World {
         }
         if client.reading && !client.ended {
             if client.has_more() && client.thinks_until <= now {
-                let bytes = client.send(&mut self.rng, now);
-                // Where servers leave, what is asked before and after is to differ.
-                if self.plan.faults.leave > 0 && self.rng.chance(600) {
-                    client.thinks_until = now + self.rng.range(1, 300);
+                // Where servers leave, what is asked before, meanwhile and after is to differ.
+                let leaves = self.plan.faults.leave > 0;
+                let bytes = client.send(&mut self.rng, now, if leaves { 150 } else { usize::MAX });
+                if leaves && self.rng.chance(600) {
+                    client.thinks_until = now + self.rng.range(1, 100);
                 } else if self.rng.chance(30) {
                     client.thinks_until = now + self.rng.range(1, 300_000);
                 }
