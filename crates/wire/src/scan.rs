@@ -2,6 +2,7 @@
 //! where tests count how many bytes were looked at.
 
 use memchr::memchr;
+use std::ops::Range;
 
 /// Position of the first `byte` in `buf[from..to]`, as an index into `buf`.
 #[inline]
@@ -19,6 +20,18 @@ pub(crate) fn find(byte: u8, buf: &[u8], from: usize, to: usize) -> Option<usize
 #[inline]
 pub(crate) fn length(buf: &[u8], at: usize) -> Option<(u64, usize)> {
     let rest = buf.get(at..)?;
+    // Nearly all are this short.
+    let (value, used) = match *rest {
+        [one, b'\r', b'\n', ..] => (digit(one)?, 1),
+        [ten @ b'1'..=b'9', one, b'\r', b'\n', ..] => (digit(ten)? * 10 + digit(one)?, 2),
+        _ => long_length(rest)?,
+    };
+    tally(used);
+    Some((value, at + used + 2))
+}
+
+/// The same of any number of digits: the number and how many they are.
+fn long_length(rest: &[u8]) -> Option<(u64, usize)> {
     let first = digit(*rest.first()?)?;
     let mut value = first;
     let mut used = 1;
@@ -31,7 +44,22 @@ pub(crate) fn length(buf: &[u8], at: usize) -> Option<(u64, usize)> {
         used += 1;
     }
     tally(used);
-    (rest.get(used..used + 2)? == b"\r\n").then_some((value, at + used + 2))
+    (rest.get(used..used + 2)? == b"\r\n").then_some((value, used))
+}
+
+/// Where the bytes lie that `$5` and CRLF at `at` announce, if they are all there with the CRLF behind them.
+#[inline]
+pub(crate) fn value(buf: &[u8], at: usize) -> Option<Range<usize>> {
+    let rest = buf.get(at..).filter(|rest| rest.first() == Some(&b'$'))?;
+    let (bytes, start) = length(rest, 1)?;
+    let end = usize::try_from(bytes).ok()?.checked_add(start)?;
+    (crlf(rest, end) == Some(true)).then_some(at + start..at + end)
+}
+
+/// The bytes of `buf` that lie within a bound.
+#[inline]
+pub(crate) fn within(buf: &[u8], bytes: u64) -> &[u8] {
+    buf.get(..usize::try_from(bytes).unwrap_or(usize::MAX)).unwrap_or(buf)
 }
 
 /// Whether `buf[at..at + 2]` is CRLF; nothing while it is not all there.

@@ -103,11 +103,18 @@ impl From<ReplyError> for Stop {
 
 impl ReplyScan {
     /// Looks at `buf`, which starts with the reply's first byte and holds everything received since.
+    #[inline]
     pub fn scan(&mut self, buf: &[u8], limits: &Limits) -> ReplyParse {
-        // A server answers most requests with one of these.
-        if self.due == 0 && self.looked == 0 && buf.starts_with(b"+OK\r\n") && limits.reply_bytes >= 5 {
-            return ReplyParse::Complete { len: 5, kind: ReplyKind::Simple };
+        if self.due == 0
+            && let Some((len, kind)) = whole(buf, limits)
+        {
+            return ReplyParse::Complete { len, kind };
         }
+        self.careful(buf, limits)
+    }
+
+    /// The same for a reply in any form, whole or not.
+    fn careful(&mut self, buf: &[u8], limits: &Limits) -> ReplyParse {
         match self.walk(buf, limits) {
             Ok(kind) => {
                 let len = self.at;
@@ -157,8 +164,9 @@ impl ReplyScan {
                 self.at += 2;
                 self.in_payload = false;
                 self.due -= 1;
-            } else if self.due > 0 {
+            } else {
                 self.element(buf, limits)?;
+                self.values(buf, limits);
             }
             if self.due == 0 && !self.in_payload {
                 // Only an element that is no attribute brings the count to zero, and that set the kind.
@@ -199,6 +207,22 @@ impl ReplyScan {
         self.due = due;
         self.at = next;
         Ok(())
+    }
+
+    /// Takes the values inside an aggregate that are all there. Whatever comes then is for the careful path.
+    #[inline]
+    fn values(&mut self, buf: &[u8], limits: &Limits) {
+        if self.in_payload || self.kind.is_none() {
+            return;
+        }
+        let buf = scan::within(buf, limits.reply_bytes.saturating_sub(self.passed));
+        let (mut at, mut due) = (self.at, self.due);
+        while due > 0
+            && let Some(value) = scan::value(buf, at)
+        {
+            (at, due) = (value.end + 2, due - 1);
+        }
+        (self.at, self.due) = (at, due);
     }
 
     /// Whether the element being read may be the reply itself: inside attributes more than one is due.
@@ -282,6 +306,19 @@ impl ReplyScan {
         let text =
             buf.get(start..end).and_then(|line| line.strip_suffix(b"\r")).ok_or(ReplyError::LineEnd)?;
         Ok((text, end + 1))
+    }
+}
+
+/// A reply that is all there, in one of the forms in which servers answer most requests; nothing for any other.
+#[inline]
+fn whole(buf: &[u8], limits: &Limits) -> Option<(usize, ReplyKind)> {
+    let buf = scan::within(buf, limits.reply_bytes);
+    match *buf {
+        [b'$', b'-', b'1', b'\r', b'\n', ..] => Some((5, ReplyKind::Null)),
+        [b'$', ..] => Some((scan::value(buf, 0)?.end + 2, ReplyKind::Bulk)),
+        [b'+', b'O', b'K', b'\r', b'\n', ..] => Some((5, ReplyKind::Simple)),
+        [b':', ..] => Some((scan::length(buf, 1)?.1, ReplyKind::Integer)),
+        _ => None,
     }
 }
 

@@ -80,7 +80,19 @@ impl RequestScan {
     /// Looks at `buf`, which starts with the request's first byte and holds everything received since.
     ///
     /// `args` holds the request's arguments after `Complete`, and nothing of use after anything else.
+    #[inline]
     pub fn scan(&mut self, buf: &[u8], limits: &Limits, args: &mut Args) -> Scan {
+        args.clear();
+        if self.stage == Stage::Start
+            && let Some(len) = whole(buf, limits, args)
+        {
+            return Scan::Complete { len, inline: false };
+        }
+        self.careful(buf, limits, args)
+    }
+
+    /// The same for a request in any form, whole or not.
+    fn careful(&mut self, buf: &[u8], limits: &Limits, args: &mut Args) -> Scan {
         args.clear();
         let seen = match self.stage {
             Stage::Start => self.start(buf, limits, args),
@@ -88,7 +100,7 @@ impl RequestScan {
             Stage::Length | Stage::Data => match self.arguments::<false>(buf, limits, args) {
                 Scan::Complete { .. } => {
                     *self = RequestScan::default();
-                    self.start(buf, limits, args)
+                    return self.scan(buf, limits, args);
                 }
                 other => other,
             },
@@ -264,6 +276,23 @@ impl RequestScan {
             Ok(()) => Scan::Complete { len: end + 1, inline: true },
         }
     }
+}
+
+/// The length of a request that is all there and written as clients write it, with its arguments in `args`. Nothing where
+/// it takes a closer look.
+#[inline]
+fn whole(buf: &[u8], limits: &Limits, args: &mut Args) -> Option<usize> {
+    let buf = scan::within(buf, limits.request_cap());
+    let (count, mut at) = scan::length(buf, 1).filter(|_| buf.first() == Some(&b'*'))?;
+    if count == 0 || count > u64::from(limits.args) {
+        return None;
+    }
+    for _ in 0..count {
+        let value = scan::value(buf, at).filter(|value| value.len() as u64 <= limits.bulk_bytes)?;
+        args.push(value.start, value.end);
+        at = value.end + 2;
+    }
+    Some(at)
 }
 
 /// Why a stream is not RESP: always the client's fault, never worth a retry, and the end of its connection.
