@@ -56,6 +56,35 @@ pub(crate) fn value(buf: &[u8], at: usize) -> Option<Range<usize>> {
     (crlf(rest, end) == Some(true)).then_some(at + start..at + end)
 }
 
+/// Where the word at `at` ends: at the first blank or control character. Nothing while there is none. For words of keys'
+/// length; looking for one certain byte in more is [`find`]'s.
+#[inline]
+pub(crate) fn word_end(buf: &[u8], at: usize) -> Option<usize> {
+    let rest = buf.get(at..)?;
+    let (chunks, tail) = rest.as_chunks::<8>();
+    for (index, chunk) in chunks.iter().enumerate() {
+        let ends = word_ends(u64::from_le_bytes(*chunk));
+        if ends != 0 {
+            let end = index * 8 + ends.trailing_zeros() as usize / 8;
+            tally(end);
+            return Some(at + end);
+        }
+    }
+    tally(rest.len());
+    let end = tail.iter().position(|byte| matches!(byte, 0..=b' ' | 0x7f))?;
+    Some(at + rest.len() - tail.len() + end)
+}
+
+/// The highest bit of the first byte of eight, in the order of memory, that ends a word; none where none does. Bits of bytes
+/// behind that one mean nothing.
+#[inline]
+fn word_ends(eight: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let below_mark = eight.wrapping_sub(ONES * (b' ' as u64 + 1));
+    let delete = (eight & (ONES * 0x7f)) + ONES;
+    (below_mark | delete) & !eight & (ONES * 0x80)
+}
+
 /// The bytes of `buf` that lie within a bound.
 #[inline]
 pub(crate) fn within(buf: &[u8], bytes: u64) -> &[u8] {
@@ -180,6 +209,22 @@ mod tests {
         for text in ["", "-", "+", "--1", "+-1", "1x", " 1", "1 ", "x"] {
             check(text, None, None, None);
         }
+    }
+
+    #[test]
+    fn words_end_at_blanks_and_control_characters() {
+        for byte in 0..=255u8 {
+            let ends = byte <= b' ' || byte == 0x7f;
+            for before in 0..20 {
+                // What follows must not matter, nor what is in the word.
+                let text = [&b"a\x80\xff~!z"[..], &b"k".repeat(before), &[byte, b' ', 0x7f], b"b"].concat();
+                let expected = 6 + before + usize::from(!ends);
+                assert_eq!(word_end(&text, 0), Some(expected), "{byte} after {before}");
+                assert_eq!(word_end(&text[..6 + before], 0), None);
+                assert_eq!(word_end(&text, 3), Some(expected));
+            }
+        }
+        assert_eq!((word_end(b"", 0), word_end(b"a", 2)), (None, None));
     }
 
     #[test]

@@ -111,7 +111,19 @@ impl From<ReplyError> for Stop {
 
 impl ReplyScan {
     /// Looks at `buf`, which starts with the reply's first byte and holds everything received since.
+    #[inline]
     pub fn scan(&mut self, buf: &[u8], limits: &Limits) -> ReplyParse {
+        if self.part == Part::First
+            && self.looked == 0
+            && let Some((len, kind)) = whole(buf, limits)
+        {
+            return ReplyParse::Complete { len, kind };
+        }
+        self.careful(buf, limits)
+    }
+
+    /// The same for a reply in any form, whole or not.
+    fn careful(&mut self, buf: &[u8], limits: &Limits) -> ReplyParse {
         let kind = loop {
             match self.step(buf, limits) {
                 Ok(None) => {}
@@ -201,6 +213,35 @@ impl ReplyScan {
     }
 }
 
+/// A reply that is all there, in one of the forms in which servers answer most requests; nothing for any other.
+#[inline]
+fn whole(buf: &[u8], limits: &Limits) -> Option<(usize, ReplyKind)> {
+    let buf = scan::within(buf, limits.reply_bytes);
+    let (mut at, mut count) = (0, 0);
+    while let Some((_, end)) = block(buf, at, limits.reply_line_bytes) {
+        (at, count) = (end, count + 1);
+    }
+    match *buf.get(at..)? {
+        [b'E', b'N', b'D', b'\r', b'\n', ..] if count > 0 => Some((at + 5, ReplyKind::Values { count })),
+        [b'E', b'N', b'D', b'\r', b'\n', ..] => Some((at + 5, ReplyKind::End)),
+        [b'S', b'T', b'O', b'R', b'E', b'D', b'\r', b'\n', ..] if count == 0 => Some((8, ReplyKind::Stored)),
+        _ => None,
+    }
+}
+
+/// The block that begins at `at` if it is all there, written as servers answer `get`: `VALUE <key> <flags> <bytes>` and data.
+/// Where its key and where the block ends.
+#[inline]
+fn block(buf: &[u8], at: usize, line_bytes: u32) -> Option<(usize, usize)> {
+    let rest = buf.get(at..).filter(|rest| rest.starts_with(b"VALUE "))?;
+    let key_end = scan::word_end(rest, 6).filter(|end| rest[*end] == b' ')?;
+    let flags_end = key_end + 1 + rest.get(key_end + 1..)?.iter().position(|byte| !byte.is_ascii_digit())?;
+    let (bytes, data) = scan::length(rest, flags_end + 1).filter(|_| rest[flags_end] == b' ')?;
+    let data_end = usize::try_from(bytes).ok()?.checked_add(data)?;
+    let whole = data - 2 <= line_bytes as usize && scan::crlf(rest, data_end) == Some(true);
+    whole.then_some((at + key_end, at + data_end + 2))
+}
+
 /// The `<bytes>` of a `VALUE <key> <flags> <bytes> [<unique>]` line.
 #[inline]
 fn data_bytes(line: &[u8]) -> Option<u64> {
@@ -255,6 +296,16 @@ impl<'a> Iterator for Values<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
+        let Some((key_end, end)) = block(self.rest, 0, u32::MAX) else { return self.careful() };
+        let (block, rest) = self.rest.split_at_checked(end)?;
+        self.rest = rest;
+        Some((block.get(6..key_end)?, block))
+    }
+}
+
+impl<'a> Values<'a> {
+    /// The next block in any form that a scan accepts.
+    fn careful(&mut self) -> Option<(&'a [u8], &'a [u8])> {
         let after = self.rest.strip_prefix(b"VALUE ")?;
         let line_end = scan::find(b'\n', self.rest, 0, self.rest.len())?;
         let line = self.rest.get(..line_end)?.strip_suffix(b"\r")?;

@@ -81,7 +81,19 @@ impl RequestScan {
     /// Looks at `buf`, which starts with the request's first byte and holds everything received since.
     ///
     /// `args` holds the request's words after `Complete`, and nothing of use after anything else.
+    #[inline]
     pub fn scan(&mut self, buf: &[u8], limits: &Limits, args: &mut Args) -> Scan {
+        args.clear();
+        if self.looked == 0
+            && let Some(request) = whole_get(buf, limits, args)
+        {
+            return Scan::Complete(request);
+        }
+        self.careful(buf, limits, args)
+    }
+
+    /// The same for a request in any form, whole or not.
+    fn careful(&mut self, buf: &[u8], limits: &Limits, args: &mut Args) -> Scan {
         args.clear();
         if self.total > buf.len() {
             return Scan::Partial;
@@ -226,6 +238,38 @@ impl RequestScan {
             as_is: words == count && with_cr && at_start,
         })
     }
+}
+
+/// A `get` that is all there and written as clients write it, with `args` its words; nothing where it takes a closer look.
+#[inline]
+fn whole_get(buf: &[u8], limits: &Limits, args: &mut Args) -> Option<Request> {
+    let buf = scan::within(buf, limits.request_cap());
+    if !buf.starts_with(b"get ") {
+        return None;
+    }
+    args.push(0, 3);
+    let (mut at, mut end) = (4, 3);
+    while buf[end] == b' ' {
+        end = scan::word_end(buf, at)?;
+        if end == at || end - at > Limits::KEY_BYTES || args.len() >= limits.args as usize {
+            return None;
+        }
+        args.push(at, end);
+        at = end + 1;
+    }
+    let words = args.len() as u32;
+    let len = end + 2;
+    (scan::crlf(buf, end) == Some(true)).then_some(Request {
+        verb: Verb::Get,
+        len,
+        line_end: len,
+        first_key: 1,
+        keys: words - 1,
+        noreply: false,
+        data: None,
+        words,
+        as_is: true,
+    })
 }
 
 /// Checks a line of the right number of words; answers how many of them a server needs to see.
