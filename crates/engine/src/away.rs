@@ -19,6 +19,7 @@ use crate::error::Cause;
 use crate::id::ConnId;
 use crate::limits::{RECORDED_BYTES, RECORDED_KEYS};
 use crate::request::{Errand, Target};
+use crate::server_conn::Care;
 use crate::slab::NONE;
 use crate::topology::Topology;
 use config::{OnReturn, Protocol};
@@ -75,7 +76,9 @@ impl Core {
         for pool in 0..old.pools.len() {
             for server in 0..old.pools[pool].servers.len() {
                 let was = old.pools[pool].servers[server].returning;
-                if self.topology.pools[pool].servers[server].returning && !was {
+                let view = &self.topology.pools[pool].servers[server];
+                self.pools[pool].servers[server].drained = view.drained;
+                if view.returning && !was {
                     self.part_from(pool as u32, server as u32);
                 }
             }
@@ -238,20 +241,20 @@ impl Core {
         let errand = Errand::Forget { pool, server, epoch: absence.epoch };
         let Ok(conn) = self.usable_conn(pool, server, lane) else { return self.errand_failed(errand) };
         let protocol = self.topology.pools[pool as usize].protocol;
-        self.append(conn, |out| match protocol {
+        self.send(conn, Target::Errand(errand), Care::default(), |out| match protocol {
             Protocol::Redis => encode::request([b"UNLINK".as_slice(), key], out),
             Protocol::Memcache => memcache::encode::delete(key, out),
         });
-        self.queued(conn, Target::Errand(errand));
     }
 
     /// Bounds how long a redis keeps a key, behind the request that wrote it.
     fn bound_life(&mut self, conn: u32, key: &[u8], ttl_ms: u64) {
         let (pool, server) = (self.conns[conn].pool, self.conns[conn].server);
-        let ttl = ttl_ms.to_string();
+        let (target, ttl) = (Target::Errand(Errand::BoundLife { pool, server }), ttl_ms.to_string());
         // LT: only what would live longer; what lives for ever does.
-        self.append(conn, |out| encode::request([b"PEXPIRE".as_slice(), key, ttl.as_bytes(), b"LT"], out));
-        self.queued(conn, Target::Errand(Errand::BoundLife { pool, server }));
+        self.send(conn, target, Care::default(), |out| {
+            encode::request([b"PEXPIRE".as_slice(), key, ttl.as_bytes(), b"LT"], out)
+        });
     }
 
     /// A server has answered what the proxy asked of it for itself.

@@ -7,6 +7,7 @@
 
 use crate::id::ConnId;
 use crate::outbox::Outbox;
+use crate::request::Request;
 use crate::slab::NONE;
 use wire::{memcache, resp};
 
@@ -15,6 +16,8 @@ use wire::{memcache, resp};
 pub struct Client {
     /// Index of its pool.
     pub pool: u32,
+    /// The place among a server's shared connections that carry what it asks.
+    pub slot: u32,
     /// Its first unanswered request, or `NONE`.
     pub head: u32,
     /// Its last request, or `NONE`.
@@ -122,6 +125,7 @@ impl Client {
     pub fn new(pool: u32, peer: stats::Peer, scan: Scan, number: u64, authenticated: bool) -> Client {
         Client {
             pool,
+            slot: 0,
             head: NONE,
             tail: NONE,
             queued: 0,
@@ -151,6 +155,18 @@ impl Client {
             heard_us: 0,
             about: None,
         }
+    }
+
+    /// Its first request is done and leaves the queue; answers which is the first one now.
+    #[inline]
+    pub(crate) fn drop_head(&mut self, head: &Request) -> u32 {
+        self.queued -= 1;
+        self.asked -= u64::from(head.bytes);
+        self.head = head.next;
+        if head.next == NONE {
+            self.tail = NONE;
+        }
+        head.next
     }
 
     /// Whether all it asked is answered and the answers are out.

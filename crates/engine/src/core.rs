@@ -175,6 +175,7 @@ impl Core {
         let index = self.replies.clients.insert(client);
         self.replies.clients[index].heard_us = self.now.mono_us;
         self.replies.clients[index].output_max = output_max;
+        self.give_slot(index);
         let id = self.replies.clients.id(index);
         if let Some(idle) = idle {
             self.idle_clients.arm(id, self.now.mono_us.saturating_add(idle));

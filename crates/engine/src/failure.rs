@@ -5,7 +5,7 @@ use crate::error::Cause;
 use crate::merge::write_cause;
 use crate::output::Output;
 use crate::request::Target;
-use crate::server_conn::{InFlight, Phase, ServerConn};
+use crate::server_conn::{Care, InFlight, Phase, ServerConn};
 use crate::slab::NONE;
 use config::Protocol;
 use stats::{Event, PoolMetric, ServerMetric, Text, WorkerMetric};
@@ -97,12 +97,13 @@ impl Core {
         let queue = std::mem::take(&mut conn.queue);
         for (index, (entry, end)) in queue.into_iter().zip(ends).enumerate() {
             let unsent = worked && entry.start >= conn.stream.written();
-            let read = retry_reads && entry.again && !torn;
+            let read = retry_reads && entry.care.again && !torn;
             torn = false;
             if unsent && feeder != NONE {
                 self.transfer_again(feeder, id, &conn, entry);
             } else if (unsent || read) && index >= given_up {
-                again.push((InFlight { again: entry.again && unsent, ..entry }, end));
+                let care = Care { again: entry.care.again && unsent, ..entry.care };
+                again.push((InFlight { care, ..entry }, end));
             } else {
                 self.fail(protocol, entry.target, cause.text());
             }
@@ -128,12 +129,9 @@ impl Core {
             queue.iter_mut().for_each(|ahead| ahead.at_us = ahead.at_us.min(entry.at_us));
             self.arm(s, entry.at_us);
         }
-        self.append(s, |out| out.extend_from_slice(bytes));
-        self.queued(s, entry.target);
+        self.send(s, entry.target, entry.care, |out| out.extend_from_slice(bytes));
         if let Some(last) = self.last_queued(s) {
             last.at_us = entry.at_us;
-            last.again = entry.again;
-            last.fragile = entry.fragile;
         }
     }
 
@@ -176,22 +174,6 @@ impl Core {
             }
         }
         conn
-    }
-
-    /// The gauges' side of an entry that has left the queue's front.
-    pub(crate) fn leave_queue(&mut self, s: u32, entry: &InFlight) {
-        let conn = &mut self.conns[s];
-        let next = conn.queue.front().map_or(conn.whole, |next| next.start);
-        let bytes = next - entry.start;
-        let was_unsent = conn.unsent > conn.queue.len();
-        if was_unsent {
-            conn.unsent -= 1;
-            self.count_server(s, ServerMetric::InQueue).sub(1);
-            self.count_server(s, ServerMetric::InQueueBytes).sub(bytes);
-        } else {
-            self.count_server(s, ServerMetric::OutQueue).sub(1);
-            self.count_server(s, ServerMetric::OutQueueBytes).sub(bytes);
-        }
     }
 
     /// Tells of a failure; `down`: the server refuses or hangs, so that another request would only wait too.

@@ -68,7 +68,7 @@ impl Core {
         self.make_way(s);
         // From here on it is the reply's, and no request waits for it.
         self.leave_lane(s);
-        let late = self.take_entry(s, entry, true);
+        let Some(late) = self.take_entry(s, true).map(|answered| answered.late) else { return Some(()) };
         let (pool, server) = (self.conns[s].pool as usize, self.conns[s].server as usize);
         if late {
             self.shard.server(pool, server, ServerMetric::LateReplies).add(1);
@@ -150,11 +150,11 @@ impl Core {
             return;
         }
         let behind = self.conns[s].expired.max(1);
-        let stays = self.conns[s].queue.iter().skip(behind).filter(|entry| !entry.again);
+        let stays = self.conns[s].queue.iter().skip(behind).filter(|entry| !entry.care.again);
         let stays: HashSet<u32> = stays.filter_map(|entry| self.client_of(entry.target)).collect();
         for index in behind..self.conns[s].queue.len() {
             let entry = self.conns[s].queue[index];
-            if !self.client_of(entry.target).is_some_and(|c| entry.again && !stays.contains(&c)) {
+            if !self.client_of(entry.target).is_some_and(|c| entry.care.again && !stays.contains(&c)) {
                 continue;
             }
             let conn = &mut self.conns[s];
@@ -231,7 +231,9 @@ impl Core {
     }
 
     /// The end of a large reply.
-    pub(crate) fn end_flow(&mut self, s: u32, flow: Flow, last: &[u8]) {
+    #[cold]
+    pub(crate) fn end_flow(&mut self, s: u32, last: &[u8]) {
+        let Some(flow) = self.conns[s].flow.take() else { return };
         if flow.held {
             self.replies.outputs.push_back(Output::ResumeConn(self.conns.id(s)));
         }

@@ -4,7 +4,7 @@ use crate::core::Core;
 use crate::error::Cause;
 use crate::output::Output;
 use crate::request::{Step, Target};
-use crate::server_conn::{InFlight, Phase, Scan};
+use crate::server_conn::{Answered, Phase, Scan};
 use crate::slab::NONE;
 use config::Protocol;
 use stats::{Event, ServerMetric, Text};
@@ -106,35 +106,39 @@ impl Core {
     /// A whole reply: gives it to whom it answers. Nothing when the connection is gone.
     fn take_reply(&mut self, s: u32, reply: &[u8]) -> Option<()> {
         let conn = &mut self.conns[s];
-        if let Some(flow) = conn.flow.take() {
-            self.end_flow(s, flow, reply);
+        if conn.flow.is_some() {
+            self.end_flow(s, reply);
             return Some(());
         }
         // A server may refuse a request before its last byte is out, but not before its first.
-        let Some(entry) = conn.queue.front().copied().filter(|entry| entry.start < conn.stream.written())
-        else {
+        let written = conn.stream.written();
+        if conn.queue.front().is_none_or(|entry| entry.start >= written) {
             self.lose_conn(s, Cause::InvalidReply);
             return None;
-        };
+        }
         let (pool, server) = (conn.pool as usize, conn.server as usize);
+        let (lane, fed) = (conn.lane, conn.feeder != NONE);
         let turned_away = conn.replies == 0 && TURNED_AWAY.iter().any(|text| reply.starts_with(text));
         if turned_away {
             // An answer, but no service. The server closes next, which counts as one failure with this.
             self.report_failure(pool as u32, server as u32, Cause::Closed, false);
         }
-        let late = self.take_entry(s, entry, !turned_away);
-        let waited = self.now.mono_us.saturating_sub(entry.at_us);
+        let Answered { entry, late, .. } = self.take_entry(s, !turned_away)?;
+        let counters = self.shard.server_shard(pool, server);
+        let count = || {
+            counters.counter(ServerMetric::Responses).add(1);
+            counters.counter(ServerMetric::ResponseBytes).add(reply.len() as u64);
+        };
         match entry.target {
-            Target::Nobody if late => self.shard.server(pool, server, ServerMetric::LateReplies).add(1),
+            Target::Nobody if late => counters.counter(ServerMetric::LateReplies).add(1),
             Target::Nobody => {}
             Target::Noreply(id) => self.heard(id),
             Target::Request(request) => {
-                if self.conns[s].lane && entry.again {
+                count();
+                self.shard.pool_shard(pool).latency.record(self.now.mono_us.saturating_sub(entry.at_us));
+                if lane && entry.care.again {
                     self.forget_key(s, entry);
                 }
-                self.shard.pool_shard(pool).latency.record(waited);
-                self.shard.server(pool, server, ServerMetric::Responses).add(1);
-                self.shard.server(pool, server, ServerMetric::ResponseBytes).add(reply.len() as u64);
                 self.replies.answer(request, |out| out.extend_from_slice(reply));
             }
             Target::Quiet(request) => self.quieted(request),
@@ -143,21 +147,20 @@ impl Core {
                 out.extend_from_slice(b"\r\n");
             }),
             Target::Part { merge, part } => {
-                self.shard.server(pool, server, ServerMetric::Responses).add(1);
-                self.shard.server(pool, server, ServerMetric::ResponseBytes).add(reply.len() as u64);
+                count();
                 self.take_part(merge, part, |out| out.extend_from_slice(reply));
             }
             Target::Handshake(step) => return self.take_handshake(s, step, reply),
             Target::Errand(errand) => self.errand_done(errand, reply),
         }
-        if self.conns[s].feeder != NONE && self.conns[s].queue.is_empty() {
+        if fed && self.conns[s].feeder != NONE && self.conns[s].queue.is_empty() {
             // It is answered before its end: the rest of it is not wanted.
             let c = self.conns[s].feeder;
             self.abandon_lane(s);
             self.resume(c);
             return None;
         }
-        if entry.fragile && (reply.starts_with(b"CLIENT_ERROR") || reply.starts_with(b"ERROR")) {
+        if entry.care.fragile && (reply.starts_with(b"CLIENT_ERROR") || reply.starts_with(b"ERROR")) {
             // Its data may have been read as commands; a client did that, not the server.
             self.conns[s].blameless = true;
             self.lose_conn(s, Cause::InvalidReply);
@@ -166,27 +169,26 @@ impl Core {
         Some(())
     }
 
-    /// The request at the queue's front is being answered. `serves`: by a server that does its work. Answers whether the
-    /// reply comes too late.
-    pub(crate) fn take_entry(&mut self, s: u32, entry: InFlight, serves: bool) -> bool {
+    /// The request at the queue's front is being answered. `serves`: by a server that does its work.
+    #[inline]
+    pub(crate) fn take_entry(&mut self, s: u32, serves: bool) -> Option<Answered> {
         let conn = &mut self.conns[s];
-        conn.queue.pop_front();
+        let answered = conn.take_front()?;
         conn.replies += 1;
-        let late = conn.expired > 0;
-        conn.expired -= usize::from(late);
         let (pool, server) = (conn.pool, conn.server);
-        self.leave_queue(s, &entry);
-        let waited = self.now.mono_us.saturating_sub(entry.at_us);
-        if !late {
+        let counters = self.shard.server_shard(pool as usize, server as usize);
+        answered.count(counters);
+        if !answered.late {
             // A late one was counted when it was given up.
-            self.shard.server_shard(pool as usize, server as usize).latency.record(waited);
+            counters.latency.record(self.now.mono_us.saturating_sub(answered.entry.at_us));
         }
         let state = &mut self.pools[pool as usize].servers[server as usize];
-        if state.failing && serves && !late && !matches!(entry.target, Target::Handshake(_)) {
+        if state.failing && serves && !answered.late && !matches!(answered.entry.target, Target::Handshake(_))
+        {
             state.failing = false;
             self.replies.outputs.push_back(Output::ServerAnswered { pool, server });
         }
-        late
+        Some(answered)
     }
 
     fn take_handshake(&mut self, s: u32, step: Step, reply: &[u8]) -> Option<()> {
@@ -218,9 +220,9 @@ impl Core {
         self.count_server(s, ServerMetric::HandshakeErrors).add(1);
         let reply = Text::format(format_args!("{said}"));
         self.process.events.push(Event::HandshakeRefused { pool, server, command, reply });
-        while let Some(entry) = self.conns[s].queue.pop_front() {
-            self.leave_queue(s, &entry);
-            self.fail(Protocol::Redis, entry.target, &text);
+        while let Some(answered) = self.conns[s].take_front() {
+            answered.count(self.shard.server_shard(pool as usize, server as usize));
+            self.fail(Protocol::Redis, answered.entry.target, &text);
         }
         self.lose_conn(s, Cause::HandshakeRefused);
     }

@@ -12,7 +12,7 @@ use crate::id::ClientId;
 use crate::limits::{LANE_WAIT_US, LANES_PER_WORKER, SPARE_IDLE_US, SPARES_PER_SERVER};
 use crate::output::Output;
 use crate::request::Target;
-use crate::server_conn::Phase;
+use crate::server_conn::{Care, Phase};
 use crate::slab::NONE;
 
 impl Core {
@@ -44,11 +44,7 @@ impl Core {
         let Some(server) = server.filter(may) else { return false };
         let Ok(Some(lane)) = self.lane(pool, server, resp3) else { return false };
         let request = self.replies.ask(c, bytes);
-        self.append(lane, write);
-        self.queued(lane, Target::Request(request));
-        if let Some(last) = self.last_queued(lane) {
-            last.again = true;
-        }
+        self.send(lane, Target::Request(request), Care::of_read(true), write);
         self.replies.clients[c].in_order = true;
         true
     }

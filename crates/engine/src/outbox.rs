@@ -23,6 +23,7 @@ impl Buffers {
     }
 
     /// An empty buffer.
+    #[inline]
     pub fn take(&mut self) -> Vec<u8> {
         self.spare.pop().unwrap_or_else(|| Vec::with_capacity(self.fresh))
     }
@@ -38,6 +39,7 @@ impl Buffers {
     }
 
     /// Gives a buffer back; a large one goes to the system, so that memory falls after a burst.
+    #[inline]
     pub fn give(&mut self, mut buffer: Vec<u8>) {
         let useful = buffer.capacity() >= self.fresh && buffer.capacity() <= self.fresh * BUFFER_GROWTH_KEPT;
         if useful && self.spare.len() < BUFFERS_KEPT {
@@ -85,6 +87,7 @@ impl Outbox {
     }
 
     /// Marks `count` more bytes as sent.
+    #[inline]
     pub fn advance(&mut self, count: usize, buffers: &mut Buffers) {
         self.sent = (self.sent + count).min(self.buf.len());
         if self.sent == self.buf.len() {
@@ -96,6 +99,7 @@ impl Outbox {
     }
 
     /// Drops what waits.
+    #[inline]
     pub fn release(&mut self, buffers: &mut Buffers) {
         self.sent = 0;
         buffers.give(std::mem::take(&mut self.buf));

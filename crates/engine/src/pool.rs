@@ -2,12 +2,12 @@
 
 use crate::core::Core;
 use crate::error::Cause;
-use crate::limits::{FIRST_RECONNECT_US, SERVER_QUEUE_BYTES, SERVER_QUEUE_REQUESTS, SLOWEST_RECONNECT_US};
+use crate::limits::{FIRST_RECONNECT_US, SLOWEST_RECONNECT_US};
 use crate::output::Output;
 use crate::request::{Step, Target};
-use crate::server_conn::{InFlight, Phase, Scan, ServerConn};
+use crate::server_conn::{Care, InFlight, Phase, Scan, ServerConn};
 use crate::slab::NONE;
-use crate::topology::PoolView;
+use crate::topology::{PoolView, ServerView};
 use config::Protocol;
 use stats::{Counter, ServerMetric, WorkerMetric};
 use std::collections::VecDeque;
@@ -38,12 +38,26 @@ pub struct ServerState {
     pub(crate) connect_from_us: u64,
     /// Why it is known to refuse or to hang; with `fail_fast` nothing is sent to it then.
     pub(crate) down: Option<Cause>,
+    /// Whether it is not to be asked, as the topology says.
+    pub(crate) drained: bool,
+}
+
+impl ServerState {
+    /// Why it is not to be asked anything now, if so.
+    #[inline]
+    pub(crate) fn check(&self) -> Result<(), Cause> {
+        match self.down {
+            None if !self.drained => Ok(()),
+            Some(cause) if !self.drained => Err(cause),
+            _ => Err(Cause::Drained),
+        }
+    }
 }
 
 impl PoolState {
     /// No connection yet.
     pub fn new(view: &PoolView) -> PoolState {
-        let server = || ServerState {
+        let server = |server: &ServerView| ServerState {
             conns: vec![NONE; view.server_connections * 2],
             retired: VecDeque::new(),
             spare: Vec::new(),
@@ -52,8 +66,9 @@ impl PoolState {
             refused: 0,
             connect_from_us: 0,
             down: None,
+            drained: server.drained,
         };
-        PoolState { servers: view.servers.iter().map(|_| server()).collect() }
+        PoolState { servers: view.servers.iter().map(server).collect() }
     }
 }
 
@@ -72,12 +87,18 @@ impl Core {
     /// order, and one of the client's own protocol, so that replies need no conversion.
     #[inline]
     pub(crate) fn slot(&self, c: u32) -> u32 {
-        let client = &self.replies.clients[c];
+        self.replies.clients[c].slot
+    }
+
+    /// Says which place that is, for a client that is new or speaks another protocol now.
+    pub(crate) fn give_slot(&mut self, c: u32) {
+        let client = &mut self.replies.clients[c];
         let lanes = self.topology.pools[client.pool as usize].server_connections as u32;
-        c % lanes + if client.resp3 { lanes } else { 0 }
+        client.slot = c % lanes + if client.resp3 { lanes } else { 0 };
     }
 
     /// The connection to `server` in a place; a new one where there is none.
+    #[inline]
     pub(crate) fn conn_for(&mut self, pool: u32, server: u32, slot: u32) -> u32 {
         let conn = self.pools[pool as usize].servers[server as usize].conns[slot as usize];
         if conn != NONE { conn } else { self.new_conn(pool, server, slot) }
@@ -97,24 +118,17 @@ impl Core {
 
     /// Why a server is not to be asked anything now, if so.
     pub(crate) fn check_server(&self, pool: u32, server: u32) -> Result<(), Cause> {
-        if self.topology.pools[pool as usize].servers[server as usize].drained {
-            return Err(Cause::Drained);
-        }
-        match self.pools[pool as usize].servers[server as usize].down {
-            Some(cause) => Err(cause),
-            None => Ok(()),
-        }
+        self.pools[pool as usize].servers[server as usize].check()
     }
 
-    /// The same, unless the server is known to be down or has too much waiting already.
+    /// The connection to `server` in a place, unless the server is known to be down or has too much waiting already.
+    #[inline]
     pub(crate) fn usable_conn(&mut self, pool: u32, server: u32, slot: u32) -> Result<u32, Cause> {
-        self.check_server(pool, server)?;
-        let conn = self.conn_for(pool, server, slot);
-        let (waiting, queued) = (self.conns[conn].stream.waiting().len(), self.conns[conn].queue.len());
-        if waiting >= SERVER_QUEUE_BYTES || queued >= SERVER_QUEUE_REQUESTS {
-            return Err(Cause::QueueFull);
-        }
-        Ok(conn)
+        let state = &self.pools[pool as usize].servers[server as usize];
+        state.check()?;
+        let s = state.conns[slot as usize];
+        let s = if s != NONE { s } else { self.new_conn(pool, server, slot) };
+        if self.conns[s].is_full() { Err(Cause::QueueFull) } else { Ok(s) }
     }
 
     /// A server is known to be down, here or at another worker; or it answers again.
@@ -193,14 +207,14 @@ impl Core {
                 }
                 None => encode::request([b"HELLO".as_slice(), b"3"], out),
             });
-            self.queued(s, Target::Handshake(Step::Hello));
+            self.queued(s, Target::Handshake(Step::Hello), Care::default());
         } else if let Some(password) = password {
             self.append(s, |out| encode::request([b"AUTH".as_slice(), &password], out));
-            self.queued(s, Target::Handshake(Step::Auth));
+            self.queued(s, Target::Handshake(Step::Auth), Care::default());
         }
         if db > 0 {
             self.append(s, |out| encode::request([b"SELECT".as_slice(), db.to_string().as_bytes()], out));
-            self.queued(s, Target::Handshake(Step::Select));
+            self.queued(s, Target::Handshake(Step::Select), Care::default());
         }
     }
 
@@ -212,26 +226,30 @@ impl Core {
 
     /// What was appended is a request: its reply is for `target`.
     #[inline]
-    pub(crate) fn queued(&mut self, s: u32, target: Target) {
+    pub(crate) fn queued(&mut self, s: u32, target: Target, care: Care) {
+        self.send(s, target, care, |_| {});
+    }
+
+    /// Appends a request, or the end of one, to a connection: its reply is for `target`.
+    #[inline]
+    pub(crate) fn send(&mut self, s: u32, target: Target, care: Care, write: impl FnOnce(&mut Vec<u8>)) {
         let now = self.now.mono_us;
         let conn = &mut self.conns[s];
-        let start = conn.whole;
-        conn.whole = conn.stream.end();
-        conn.queue.push_back(InFlight { target, start, at_us: now, again: false, fragile: false });
-        conn.unsent += 1;
-        let bytes = conn.whole - start;
-        let (pool, server) = (conn.pool as usize, conn.server as usize);
+        write(conn.stream.buffer(&mut self.replies.buffers));
+        let bytes = conn.queue_up(target, care, now);
+        let counters = self.shard.server_shard(conn.pool as usize, conn.server as usize);
         if !matches!(target, Target::Handshake(_)) {
-            self.shard.server(pool, server, ServerMetric::Requests).add(1);
-            self.shard.server(pool, server, ServerMetric::RequestBytes).add(bytes);
+            counters.counter(ServerMetric::Requests).add(1);
+            counters.counter(ServerMetric::RequestBytes).add(bytes);
         }
-        self.shard.server(pool, server, ServerMetric::InQueue).add(1);
-        self.shard.server(pool, server, ServerMetric::InQueueBytes).add(bytes);
+        counters.counter(ServerMetric::InQueue).add(1);
+        counters.counter(ServerMetric::InQueueBytes).add(bytes);
+        let unarmed = conn.armed.is_none();
         if !conn.dirty && conn.phase == Phase::Ready {
             conn.dirty = true;
             self.replies.outputs.push_back(Output::WriteConn(self.conns.id(s)));
         }
-        if self.conns[s].armed.is_none() {
+        if unarmed {
             self.arm(s, now);
         }
     }
@@ -289,11 +307,12 @@ impl Core {
         let left = conn.wrote(count);
         // Until the rest is taken the worker waits for the socket and needs no further call.
         conn.dirty = !conn.writable().is_empty();
-        self.count_server(s, ServerMetric::InQueue).sub(left.requests as u64);
-        self.count_server(s, ServerMetric::InQueueBytes).sub(left.bytes);
-        self.count_server(s, ServerMetric::OutQueue).add(left.requests as u64);
-        self.count_server(s, ServerMetric::OutQueueBytes).add(left.bytes);
-        if self.conns[s].lane {
+        let counters = self.shard.server_shard(conn.pool as usize, conn.server as usize);
+        counters.counter(ServerMetric::InQueue).sub(left.requests as u64);
+        counters.counter(ServerMetric::InQueueBytes).sub(left.bytes);
+        counters.counter(ServerMetric::OutQueue).add(left.requests as u64);
+        counters.counter(ServerMetric::OutQueueBytes).add(left.bytes);
+        if conn.lane {
             self.transfer_written(s);
         }
     }

@@ -56,26 +56,29 @@ impl Replies {
     }
 
     /// A new slot at the end of the client's queue, for a request of so many bytes.
+    #[inline]
     pub(crate) fn ask(&mut self, c: u32, bytes: usize) -> u32 {
-        let request = self.requests.insert(Request::waiting(c, bytes));
+        let waiting = Request::waiting(c, bytes);
+        let bytes = waiting.bytes;
+        let request = self.requests.insert(waiting);
         let client = &mut self.clients[c];
-        if client.tail == NONE {
+        client.queued += 1;
+        client.asked += u64::from(bytes);
+        let last = std::mem::replace(&mut client.tail, request);
+        if last == NONE {
             client.head = request;
         } else {
-            self.requests[client.tail].next = request;
+            self.requests[last].next = request;
         }
-        client.tail = request;
-        client.queued += 1;
-        client.asked += u64::from(self.requests[request].bytes);
         request
     }
 
     /// The reply of a request is here: out with it if it is the client's next, else it waits.
+    #[inline]
     pub(crate) fn answer(&mut self, request: u32, write: impl FnOnce(&mut Vec<u8>)) {
         let slot = &mut self.requests[request];
         if matches!(slot.state, State::Orphan) {
-            self.requests.remove(request);
-            return;
+            return self.requests.discard(request);
         }
         let c = slot.client;
         let client = &mut self.clients[c];
@@ -92,23 +95,23 @@ impl Replies {
             return;
         }
         write(client.outbox.buffer(&mut self.buffers));
-        self.advance_queue(c);
-        self.wake_client(c);
+        let next = client.drop_head(slot);
+        self.requests.discard(request);
+        if !client.dirty {
+            client.dirty = true;
+            self.outputs.push_back(Output::WriteClient(self.clients.id(c)));
+        }
+        if next != NONE && !matches!(self.requests[next].state, State::Waiting) {
+            self.catch_up(c);
+        }
     }
 
-    /// The head is answered: it goes, and with it all that waited behind it.
-    fn advance_queue(&mut self, c: u32) {
+    /// What waited only for its turn goes out now.
+    fn catch_up(&mut self, c: u32) {
         let client = &mut self.clients[c];
-        loop {
-            let done = self.requests.remove(client.head).expect("the head is in the slab");
-            client.head = done.next;
-            client.queued -= 1;
-            client.asked -= u64::from(done.bytes);
-            if done.next == NONE {
-                client.tail = NONE;
-                return;
-            }
-            let reply = match &mut self.requests[done.next].state {
+        while client.head != NONE {
+            let slot = &mut self.requests[client.head];
+            let reply = match &mut slot.state {
                 State::Parked(reply) => std::mem::take(reply),
                 State::Flowing(conn) => return self.flows.push(*conn),
                 State::Waiting | State::Orphan => return,
@@ -116,6 +119,9 @@ impl Replies {
             client.parked -= reply.len();
             client.outbox.buffer(&mut self.buffers).extend_from_slice(&reply);
             self.small.give(reply);
+            let done = client.head;
+            client.drop_head(slot);
+            self.requests.discard(done);
         }
     }
 
@@ -124,17 +130,20 @@ impl Replies {
         let slot = &mut self.requests[request];
         let c = slot.client;
         if matches!(slot.state, State::Orphan) {
-            self.requests.remove(request);
+            self.requests.discard(request);
         } else if self.clients[c].head != request {
             slot.state = State::Parked(Vec::new());
         } else {
-            self.advance_queue(c);
+            self.clients[c].drop_head(slot);
+            self.requests.discard(request);
+            self.catch_up(c);
             if !self.clients[c].outbox.is_empty() {
                 self.wake_client(c);
             }
         }
     }
 
+    #[inline]
     pub(crate) fn wake_client(&mut self, c: u32) {
         let client = &mut self.clients[c];
         if !client.dirty {

@@ -7,9 +7,11 @@
 //! `written` and `whole` are positions in the stream since the connection began, so a request whose
 //! `start` is not below `written` has provably not left the proxy.
 
+use crate::limits::{SERVER_QUEUE_BYTES, SERVER_QUEUE_REQUESTS};
 use crate::request::Target;
 use crate::slab::NONE;
 use crate::stream::Stream;
+use stats::{ServerMetric, ServerShard};
 use std::collections::VecDeque;
 use wire::{memcache, resp};
 
@@ -86,11 +88,26 @@ pub struct InFlight {
     pub start: u64,
     /// When it was queued, in microseconds.
     pub at_us: u64,
+    /// What trouble with it means.
+    pub care: Care,
+}
+
+/// What trouble with a request means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Care {
     /// Whether it may be sent once more when the connection breaks: a read, not yet sent twice.
     pub again: bool,
     /// Whether a refusal by the server leaves the stream in doubt: a memcached that does not take the line of
     /// a storage command reads its data as commands.
     pub fragile: bool,
+}
+
+impl Care {
+    /// That of a request that only reads, or of one that may write.
+    #[inline]
+    pub fn of_read(read: bool) -> Care {
+        Care { again: read, fragile: false }
+    }
 }
 
 /// A large reply on its way.
@@ -160,10 +177,37 @@ impl ServerConn {
         }
     }
 
+    /// What was appended to the stream is a request; answers how many bytes it is.
+    #[inline]
+    pub fn queue_up(&mut self, target: Target, care: Care, at_us: u64) -> u64 {
+        let start = std::mem::replace(&mut self.whole, self.stream.end());
+        self.queue.push_back(InFlight { target, start, at_us, care });
+        self.unsent += 1;
+        self.whole - start
+    }
+
+    /// Takes the request at the queue's front, which is answered now.
+    #[inline]
+    pub fn take_front(&mut self) -> Option<Answered> {
+        let entry = self.queue.pop_front()?;
+        let next = self.queue.front().map_or(self.whole, |next| next.start);
+        let unsent = self.unsent > self.queue.len();
+        self.unsent -= usize::from(unsent);
+        let late = self.expired > 0;
+        self.expired -= usize::from(late);
+        Some(Answered { entry, bytes: next - entry.start, unsent, late })
+    }
+
     /// Notes that `count` bytes left; answers how many requests wholly left with them, and their bytes.
     pub fn wrote(&mut self, count: usize) -> Left {
         self.stream.advance(count);
         let first = self.queue.len() - self.unsent;
+        if self.feeder == NONE && self.stream.written() == self.whole {
+            // All of it, as nearly always.
+            let requests = std::mem::take(&mut self.unsent);
+            let bytes = self.queue.get(first).map_or(0, |entry| self.whole - entry.start);
+            return Left { requests, bytes };
+        }
         let mut left = Left::default();
         while self.unsent > 0 {
             let index = first + left.requests;
@@ -181,11 +225,43 @@ impl ServerConn {
         left
     }
 
+    /// Whether so much waits on it that nothing more is taken.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.stream.waiting_len() >= SERVER_QUEUE_BYTES || self.queue.len() >= SERVER_QUEUE_REQUESTS
+    }
+
     /// Drops the bytes of requests that are answered.
     #[inline]
     pub fn forget_answered(&mut self, buffers: &mut crate::outbox::Buffers) {
         let until = self.queue.front().map_or(self.whole, |entry| entry.start);
         self.stream.forget(until, buffers);
+    }
+}
+
+/// A request that has left its connection's queue.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered {
+    /// What it was.
+    pub entry: InFlight,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Whether some of them had not left yet.
+    pub unsent: bool,
+    /// Whether it was past its time.
+    pub late: bool,
+}
+
+impl Answered {
+    /// The gauges' side of it.
+    #[inline]
+    pub fn count(&self, counters: &ServerShard) {
+        let (requests, bytes) = match self.unsent {
+            true => (ServerMetric::InQueue, ServerMetric::InQueueBytes),
+            false => (ServerMetric::OutQueue, ServerMetric::OutQueueBytes),
+        };
+        counters.counter(requests).sub(1);
+        counters.counter(bytes).sub(self.bytes);
     }
 }
 
@@ -206,13 +282,7 @@ mod tests {
     fn requests_leave_as_their_last_byte_does() {
         let mut conn = ServerConn::new(0, 0, Some(0), false, Scan::Resp(Default::default()));
         for start in [0, 10, 30] {
-            conn.queue.push_back(InFlight {
-                target: Target::Nobody,
-                start,
-                at_us: 0,
-                again: false,
-                fragile: false,
-            });
+            conn.queue.push_back(InFlight { target: Target::Nobody, start, at_us: 0, care: Care::default() });
             conn.unsent += 1;
         }
         conn.stream.buffer(&mut crate::outbox::Buffers::new(64)).extend_from_slice(&[b'x'; 35]);
@@ -222,5 +292,6 @@ mod tests {
         assert_eq!(conn.wrote(24), Left { requests: 1, bytes: 20 });
         assert_eq!(conn.wrote(1), Left { requests: 1, bytes: 5 });
         assert_eq!(conn.unsent, 0);
+        assert_eq!(conn.wrote(0), Left::default());
     }
 }

@@ -32,6 +32,7 @@ impl<T> Default for Slab<T> {
 
 impl<T> Slab<T> {
     /// Puts `value` in a free place.
+    #[inline]
     pub fn insert(&mut self, value: T) -> u32 {
         self.len += 1;
         if self.free == NONE {
@@ -57,22 +58,46 @@ impl<T> Slab<T> {
     }
 
     /// The handle of a living entry.
+    #[inline]
     pub fn id<K>(&self, index: u32) -> Id<K> {
         Id::new(index, self.entries[index as usize].generation)
     }
 
+    /// Takes the entry out and drops it, as [`Slab::remove`] does where nobody wants it back.
+    #[inline]
+    pub fn discard(&mut self, index: u32) {
+        let Some(entry) = self.entries.get_mut(index as usize).filter(|entry| entry.value.is_some()) else {
+            return;
+        };
+        entry.value = None;
+        entry.generation = entry.generation.wrapping_add(1);
+        entry.next_free = self.free;
+        self.free = index;
+        self.len -= 1;
+    }
+
+    /// The entry behind a handle, if that life goes on.
+    #[inline]
+    pub fn live_mut<K>(&mut self, id: Id<K>) -> Option<&mut T> {
+        let entry = self.entries.get_mut(id.index())?;
+        if entry.generation == id.generation() { entry.value.as_mut() } else { None }
+    }
+
     /// The index behind a handle, if that life goes on.
+    #[inline]
     pub fn live<K>(&self, id: Id<K>) -> Option<u32> {
         let entry = self.entries.get(id.index())?;
         (entry.generation == id.generation() && entry.value.is_some()).then_some(id.index() as u32)
     }
 
     /// The entry at `index`, if there is one.
+    #[inline]
     pub fn get(&self, index: u32) -> Option<&T> {
         self.entries.get(index as usize)?.value.as_ref()
     }
 
     /// The entry at `index`, if there is one.
+    #[inline]
     pub fn get_mut(&mut self, index: u32) -> Option<&mut T> {
         self.entries.get_mut(index as usize)?.value.as_mut()
     }
@@ -126,5 +151,11 @@ mod tests {
         assert_eq!(slab.live(id), None);
         assert_eq!(slab[b], "b");
         assert_eq!(slab.len(), 1);
+        let id: Id<()> = slab.id(b);
+        assert_eq!(slab.live_mut(id).copied(), Some("b"));
+        slab.discard(b);
+        slab.discard(b);
+        assert_eq!(slab.live_mut(id), None);
+        assert_eq!(slab.len(), 0);
     }
 }

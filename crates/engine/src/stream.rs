@@ -46,6 +46,12 @@ impl Stream {
         self.written
     }
 
+    /// How many bytes the socket has not taken.
+    #[inline]
+    pub fn waiting_len(&self) -> usize {
+        (self.end() - self.written) as usize
+    }
+
     /// The bytes that the socket has not taken.
     #[inline]
     pub fn waiting(&self) -> &[u8] {
@@ -53,6 +59,7 @@ impl Stream {
     }
 
     /// The socket took `count` more bytes.
+    #[inline]
     pub fn advance(&mut self, count: usize) {
         self.written = (self.written + count as u64).min(self.end());
     }
@@ -82,6 +89,7 @@ impl Stream {
     }
 
     /// Drops all bytes.
+    #[inline]
     pub fn release(&mut self, buffers: &mut Buffers) {
         self.base = self.end();
         self.written = self.base;

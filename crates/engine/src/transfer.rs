@@ -14,7 +14,7 @@ use crate::id::ConnId;
 use crate::limits::{TRANSFER_BYTES, TRANSFER_LEAST, TRANSFER_STALL_US};
 use crate::merge::write_cause;
 use crate::request::Target;
-use crate::server_conn::{InFlight, ServerConn};
+use crate::server_conn::{Care, InFlight, ServerConn};
 use crate::slab::NONE;
 use config::Protocol;
 use stats::{Event, PoolMetric, ServerMetric, Text};
@@ -126,12 +126,8 @@ impl Core {
         let request = self.replies.ask(c, 0);
         let target = if quiet { Target::Quiet(request) } else { Target::Request(request) };
         self.conns[lane].feeder = c;
-        self.append(lane, head);
-        self.queued(lane, target);
-        let memcache = self.protocol(c) == Protocol::Memcache;
-        if let Some(last) = self.last_queued(lane) {
-            last.fragile = memcache;
-        }
+        let care = Care { fragile: self.protocol(c) == Protocol::Memcache, ..Care::default() };
+        self.send(lane, target, care, head);
         self.conns[lane].fed = self.conns[lane].stream.end();
         self.arm_idle(lane, self.now.mono_us.saturating_add(TRANSFER_STALL_US));
         self.replies.clients[c].transfer = Transfer::To(self.conns.id(lane));

@@ -175,6 +175,7 @@ impl Core {
         let client = &mut self.replies.clients[c];
         client.in_order |= client.resp3 != resp3;
         client.resp3 = resp3;
+        self.give_slot(c);
     }
 
     pub(crate) fn reset(&mut self, c: u32) {

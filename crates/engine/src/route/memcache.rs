@@ -7,6 +7,7 @@ use crate::client::{Reading, Scan};
 use crate::core::Core;
 use crate::merge::How;
 use crate::request::Target;
+use crate::server_conn::Care;
 use stats::PoolMetric;
 use wire::args::Args;
 use wire::memcache::{Request, Scan as Found, Verb, encode};
@@ -71,7 +72,7 @@ impl Core {
             true => self.noreply(c),
             false => Target::Instead(self.replies.ask(c, 0), text),
         };
-        self.forward_as(c, server, target, |out| encode::delete(&key, out));
+        self.forward_as(c, server, target, Care::default(), |out| encode::delete(&key, out));
         if self.view(c).detour {
             self.follow_write(pool, self.slot(c), &key, server);
         }
@@ -92,7 +93,7 @@ impl Core {
             Verb::Version => {
                 let server = self.place(pool, PLACEHOLDER);
                 let slot = self.replies.ask(c, bytes.len());
-                self.forward_as(c, server, Target::Request(slot), |out| {
+                self.forward_as(c, server, Target::Request(slot), Care::default(), |out| {
                     encode::forward(request, bytes, args, out)
                 });
             }
@@ -103,7 +104,7 @@ impl Core {
                         continue;
                     }
                     let target = self.noreply(c);
-                    self.forward_as(c, Some(server), target, |out| {
+                    self.forward_as(c, Some(server), target, Care::default(), |out| {
                         encode::forward(request, bytes, args, out)
                     });
                 }
@@ -133,12 +134,8 @@ impl Core {
                 } else {
                     Target::Request(self.replies.ask(c, bytes.len()))
                 };
-                let conn =
-                    self.forward_as(c, server, target, |out| encode::forward(request, bytes, args, out));
-                if let Some(last) = conn.and_then(|conn| self.last_queued(conn)) {
-                    last.fragile = request.data.is_some();
-                    last.again = read;
-                }
+                let care = Care { again: read, fragile: request.data.is_some() };
+                self.forward_as(c, server, target, care, |out| encode::forward(request, bytes, args, out));
             }
         }
     }

@@ -6,6 +6,7 @@ use crate::core::Core;
 use crate::error::Cause;
 use crate::limits::QUOTED_BYTES;
 use crate::request::Target;
+use crate::server_conn::Care;
 use config::Protocol;
 use stats::{Event, PoolMetric, Text};
 use wire::args::{ArgView, Args};
@@ -243,36 +244,30 @@ impl Core {
     /// Sends a whole request to `server` and the reply to the client. A `read` may be sent once more.
     pub(crate) fn forward(&mut self, c: u32, server: Option<u32>, bytes: &[u8], read: bool) {
         let request = self.replies.ask(c, bytes.len());
-        let conn = self.forward_as(c, server, Target::Request(request), |out| out.extend_from_slice(bytes));
-        if let Some(last) = conn.and_then(|conn| self.last_queued(conn)) {
-            last.again = read;
-        }
+        let (target, care) = (Target::Request(request), Care::of_read(read));
+        self.forward_as(c, server, target, care, |out| out.extend_from_slice(bytes));
     }
 
-    /// Sends what `write` appends to `server`; the reply is for `target`. Answers the connection, if there is one.
+    /// Sends what `write` appends to `server`; the reply is for `target`.
+    #[inline]
     pub(crate) fn forward_as(
         &mut self,
         c: u32,
         server: Option<u32>,
         target: Target,
+        care: Care,
         write: impl FnOnce(&mut Vec<u8>),
-    ) -> Option<u32> {
-        let pool = self.replies.clients[c].pool;
+    ) {
+        let client = &self.replies.clients[c];
+        let (pool, slot) = (client.pool, client.slot);
         let Some(server) = server else {
             let protocol = self.topology.pools[pool as usize].protocol;
-            self.fail(protocol, target, Cause::Refused.text());
-            return None;
+            return self.fail(protocol, target, Cause::Refused.text());
         };
-        let conn = match self.usable_conn(pool, server, self.slot(c)) {
-            Ok(conn) => conn,
-            Err(cause) => {
-                self.fail_unasked(pool, target, cause);
-                return None;
-            }
-        };
-        self.append(conn, write);
-        self.queued(conn, target);
-        Some(conn)
+        match self.usable_conn(pool, server, slot) {
+            Ok(conn) => self.send(conn, target, care, write),
+            Err(cause) => self.fail_unasked(pool, target, cause),
+        }
     }
 
     /// The protocol of a client's pool.

@@ -6,6 +6,7 @@ use crate::core::Core;
 use crate::error::Cause;
 use crate::merge::{How, Part};
 use crate::request::Target;
+use crate::server_conn::Care;
 use crate::slab::NONE;
 use config::Protocol;
 use stats::PoolMetric;
@@ -63,7 +64,7 @@ impl Core {
                 let slot = self.replies.ask(c, bytes.len());
                 let target = Target::Request(slot);
                 let exptime = self.bounded_exptime(c, server, request, args.view(bytes));
-                self.forward_as(c, server, target, |out| {
+                self.forward_as(c, server, target, Care::default(), |out| {
                     memcache::encode::forward_until(request, bytes, args, exptime.as_deref(), out);
                 });
             }
@@ -179,17 +180,14 @@ impl Core {
                 continue;
             }
             let conn = self.conn_for(pool, server as u32, slot);
-            self.append(conn, |out| {
+            let target = Target::Part { merge, part: *part };
+            self.send(conn, target, Care::of_read(read), |out| {
                 if redis {
                     (args.len() - units.trailing..args.len()).for_each(|i| encode::bulk(args.get(i), out));
                 } else {
                     memcache::encode::multiget_end(out);
                 }
             });
-            self.queued(conn, Target::Part { merge, part: *part });
-            if let Some(last) = self.last_queued(conn) {
-                last.again = read;
-            }
         }
         for (part, cause) in failed.drain(..) {
             self.fail_unasked(pool, Target::Part { merge, part }, cause);
@@ -211,7 +209,7 @@ impl Core {
         for part in 0..count {
             let target = Target::Part { merge, part };
             if self.topology.pools[pool as usize].servers[part as usize].live {
-                self.forward_as(c, Some(part), target, &write);
+                self.forward_as(c, Some(part), target, Care::default(), &write);
             } else {
                 // An ejected server may still hold keys: leaving it out would be a partial answer.
                 self.fail(protocol, target, Cause::Refused.text());

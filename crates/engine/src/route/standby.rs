@@ -3,6 +3,7 @@
 
 use crate::core::Core;
 use crate::request::Target;
+use crate::server_conn::Care;
 use wire::args::{ArgView, Args};
 use wire::memcache::{Request, Verb, encode};
 
@@ -22,13 +23,10 @@ impl Core {
             true => self.noreply(c),
             false => Target::Request(self.replies.ask(c, bytes.len())),
         };
-        let conn = self.forward_as(c, server, target, |out| {
+        let care = Care { again: read, fragile: request.data.is_some() };
+        self.forward_as(c, server, target, care, |out| {
             encode::forward_until(request, bytes, args, exptime.as_deref(), out);
         });
-        if let Some(last) = conn.and_then(|conn| self.last_queued(conn)) {
-            last.fragile = request.data.is_some();
-            last.again = read;
-        }
         if !read {
             self.follow_write(pool, self.slot(c), key, server);
         }
