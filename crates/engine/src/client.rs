@@ -9,6 +9,7 @@ use crate::id::ConnId;
 use crate::outbox::Outbox;
 use crate::request::Request;
 use crate::slab::NONE;
+use crate::topology::PoolView;
 use wire::{memcache, resp};
 
 /// A client's state.
@@ -177,6 +178,20 @@ impl Client {
     /// Whether all it asked is answered, or, where it wants no reply, done.
     pub fn is_done(&self) -> bool {
         self.head == NONE && self.unheard == 0
+    }
+
+    /// Whether it has so much outstanding or unread that nothing more is taken from it.
+    #[inline]
+    pub(crate) fn is_full(&self, view: &PoolView) -> bool {
+        self.queued >= view.client_max_pipeline
+            || self.asked >= view.client_request_limit
+            || self.held() >= view.client_output_limit
+    }
+
+    /// Whether it may have to wait before its next request is taken: [`crate::Core::must_pause`] knows.
+    #[inline]
+    pub(crate) fn may_wait(&self, view: &PoolView) -> bool {
+        self.is_full(view) || self.in_order || self.pressed
     }
 
     /// Bytes of replies held for it.

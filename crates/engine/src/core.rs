@@ -66,7 +66,8 @@ pub struct Core {
     pub(crate) idle_conns: Deadlines<ServerConn>,
     /// When clients may have been idle for too long.
     pub(crate) idle_clients: Deadlines<Client>,
-    pub(crate) args: Args,
+    /// Lent to whoever looks at a request.
+    pub(crate) args: Option<Box<Args>>,
     pub(crate) scratch: Scratch,
     pub(crate) memory: Memory,
     /// Keys that had large values.
@@ -115,7 +116,7 @@ impl Core {
             reconnects: Deadlines::default(),
             idle_conns: Deadlines::default(),
             idle_clients: Deadlines::default(),
-            args: Args::default(),
+            args: None,
             scratch: Scratch::default(),
             memory: Memory::unbounded(),
             large_keys: LargeKeys::default(),
@@ -131,21 +132,16 @@ impl Core {
     }
 
     /// Takes one thing that happened. What is to be done about it comes out of [`Core::next_output`].
+    #[inline] // callers know which thing it is
     pub fn handle(&mut self, input: Input<'_>) {
         match input {
-            Input::ClientData(id, bytes) => {
-                self.memory.note(bytes.len());
-                self.with_client(id, |core, c| core.client_data(c, bytes));
-            }
+            Input::ClientData(id, bytes) => self.client_data(id, bytes),
             Input::ClientEnd(id) => self.with_client(id, Core::client_end),
             Input::ClientLost(id) => self.with_client(id, |core, c| core.drop_client(c, Closing::Lost)),
-            Input::ClientWritten(id, count) => self.with_client(id, |core, c| core.client_written(c, count)),
+            Input::ClientWritten(id, count) => self.client_written(id, count),
             Input::ConnUp(id) => self.with_conn(id, Core::conn_up),
-            Input::ConnData(id, bytes) => {
-                self.memory.note(bytes.len());
-                self.with_conn(id, |core, s| core.conn_data(s, bytes));
-            }
-            Input::ConnWritten(id, count) => self.with_conn(id, |core, s| core.conn_written(s, count)),
+            Input::ConnData(id, bytes) => self.conn_data(id, bytes),
+            Input::ConnWritten(id, count) => self.conn_written(id, count),
             Input::ConnLost(id, cause) => self.with_conn(id, |core, s| core.lose_conn(s, cause)),
             Input::Preconnect => self.preconnect(),
             Input::Server { pool, server, down } => self.mark_server(pool, server, down),
@@ -254,15 +250,19 @@ impl Core {
 
     // ---- a client's bytes in
 
-    fn client_data(&mut self, c: u32, bytes: &[u8]) {
-        let client = &mut self.replies.clients[c];
+    fn client_data(&mut self, id: ClientId, bytes: &[u8]) {
+        self.memory.note(bytes.len());
+        let Some(client) = self.replies.clients.live_mut(id) else { return };
         if client.reading != Reading::Open {
             return;
         }
+        let c = id.index() as u32;
         client.heard_us = self.now.mono_us;
         if client.rest.is_empty() {
             let used = self.take_requests(c, bytes);
-            self.keep_rest(c, bytes, used);
+            if used < bytes.len() {
+                self.keep_rest(c, &bytes[used..]);
+            }
         } else {
             let mut rest = std::mem::take(&mut client.rest);
             rest.extend_from_slice(bytes);
@@ -282,52 +282,59 @@ impl Core {
         }
     }
 
-    fn keep_rest(&mut self, c: u32, bytes: &[u8], used: usize) {
-        if used < bytes.len()
-            && let Some(client) = self.replies.clients.get_mut(c)
-        {
+    #[cold]
+    fn keep_rest(&mut self, c: u32, rest: &[u8]) {
+        if let Some(client) = self.replies.clients.get_mut(c) {
             client.rest = self.replies.buffers.take();
-            client.rest.extend_from_slice(&bytes[used..]);
+            client.rest.extend_from_slice(rest);
         }
     }
 
     /// Acts on every complete request at the start of `bytes`; answers how many bytes are done with.
     fn take_requests(&mut self, c: u32, bytes: &[u8]) -> usize {
-        let mut swallowed = self.swallow(c, bytes.len());
-        if self.replies.clients[c].transfer != Transfer::None {
-            swallowed += self.feed(c, &bytes[swallowed..]);
-            if self.replies.clients[c].transfer != Transfer::None {
-                return swallowed;
+        let client = &self.replies.clients[c];
+        let is_redis = matches!(client.scan, Scan::Resp(_));
+        let mut done = 0;
+        if client.swallow > 0 || client.transfer != Transfer::None {
+            done = self.go_on(c, bytes);
+            let client = &self.replies.clients[c];
+            if client.transfer != Transfer::None || matches!(client.reading, Reading::Quit(_)) {
+                return done;
             }
-            if matches!(self.replies.clients[c].reading, Reading::Quit(_)) {
+        }
+        let mut args = self.args.take().unwrap_or_default();
+        let used = match is_redis {
+            true => self.take_resp(c, &bytes[done..], &mut args),
+            false => self.take_memcache(c, &bytes[done..], &mut args),
+        };
+        self.args = Some(args);
+        done + used
+    }
+
+    /// Goes on with a request that was refused, whose bytes are dropped, or is large, whose bytes are passed on; answers
+    /// how many bytes are done with.
+    #[cold]
+    fn go_on(&mut self, c: u32, bytes: &[u8]) -> usize {
+        let client = &mut self.replies.clients[c];
+        let refused = client.swallow.min(bytes.len() as u64);
+        client.swallow -= refused;
+        let mut done = refused as usize;
+        if client.transfer != Transfer::None {
+            done += self.feed(c, &bytes[done..]);
+            let client = &self.replies.clients[c];
+            if client.transfer == Transfer::None && matches!(client.reading, Reading::Quit(_)) {
                 return bytes.len();
             }
         }
-        let mut args = std::mem::take(&mut self.args);
-        let rest = &bytes[swallowed..];
-        let used = match self.replies.clients[c].scan {
-            Scan::Resp(_) => self.take_resp(c, rest, &mut args),
-            Scan::Memcache(_) => self.take_memcache(c, rest, &mut args),
-        };
-        self.args = args;
-        swallowed + used
+        done
     }
 
-    /// Drops bytes that belong to a request already refused.
-    fn swallow(&mut self, c: u32, available: usize) -> usize {
-        let client = &mut self.replies.clients[c];
-        let count = client.swallow.min(available as u64);
-        client.swallow -= count;
-        count as usize
-    }
-
-    /// Whether the client has so much outstanding or unread that it must wait.
+    /// Whether the client has so much outstanding or unread that it must wait, which it is told then.
+    #[cold]
     pub(crate) fn must_pause(&mut self, c: u32) -> bool {
         let client = &mut self.replies.clients[c];
         let view = &self.topology.pools[client.pool as usize];
-        let full = client.queued >= view.client_max_pipeline
-            || client.asked >= view.client_request_limit
-            || client.held() >= view.client_output_limit;
+        let full = client.is_full(view);
         client.in_order &= !client.is_done();
         let wait = full || client.in_order || client.pressed;
         if wait && !client.paused {
@@ -342,8 +349,16 @@ impl Core {
     }
 
     /// Reads on once half of what made it wait is gone.
+    #[inline]
     pub(crate) fn resume(&mut self, c: u32) {
-        if !self.replies.clients[c].paused || self.is_held_up(c) {
+        if self.replies.clients[c].paused {
+            self.resume_paused(c);
+        }
+    }
+
+    #[cold]
+    fn resume_paused(&mut self, c: u32) {
+        if self.is_held_up(c) {
             return;
         }
         let client = &mut self.replies.clients[c];
@@ -384,13 +399,19 @@ impl Core {
 
     // ---- a client's bytes out
 
-    fn client_written(&mut self, c: u32, count: usize) {
-        let client = &mut self.replies.clients[c];
+    fn client_written(&mut self, id: ClientId, count: usize) {
+        let Some(client) = self.replies.clients.live_mut(id) else { return };
+        let c = id.index() as u32;
         client.outbox.advance(count, &mut self.replies.buffers);
         // Until the rest is taken the worker waits for the socket and needs no further call.
         client.dirty = !client.outbox.is_empty();
-        self.flow_written(c);
-        self.resume(c);
+        let (waits, paused) = (client.head != NONE, client.paused);
+        if waits {
+            self.flow_written(c);
+        }
+        if waits || paused {
+            self.resume(c);
+        }
         self.settle(c);
     }
 
@@ -406,9 +427,17 @@ impl Core {
     // ---- a client's end
 
     /// Closes the client when it sends no more and all is answered.
+    #[inline]
     pub(crate) fn settle(&mut self, c: u32) {
-        let Some(client) = self.replies.clients.get(c) else { return };
-        if client.reading == Reading::Open || client.paused || !client.is_settled() {
+        if self.replies.clients.get(c).is_some_and(|client| client.reading != Reading::Open) {
+            self.settle_silent(c);
+        }
+    }
+
+    #[cold]
+    fn settle_silent(&mut self, c: u32) {
+        let client = &self.replies.clients[c];
+        if client.paused || !client.is_settled() {
             return;
         }
         let closing = match client.reading {

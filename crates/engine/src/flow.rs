@@ -68,9 +68,11 @@ impl Core {
         self.make_way(s);
         // From here on it is the reply's, and no request waits for it.
         self.leave_lane(s);
-        let Some(late) = self.take_entry(s, true).map(|answered| answered.late) else { return Some(()) };
-        let (pool, server) = (self.conns[s].pool as usize, self.conns[s].server as usize);
-        if late {
+        let conn = &mut self.conns[s];
+        let (pool, server) = (conn.pool as usize, conn.server as usize);
+        let Some(answered) = conn.take_front() else { return Some(()) };
+        self.note_answer(pool, server, &answered, true);
+        if answered.late {
             self.shard.server(pool, server, ServerMetric::LateReplies).add(1);
         }
         let mut request = request;
@@ -110,7 +112,9 @@ impl Core {
     fn learn_key(&mut self, s: u32, entry: InFlight) {
         let conn = &self.conns[s];
         let end = conn.queue.get(1).map_or(conn.whole, |next| next.start);
-        if let Some(key) = first_key(&conn.scan, conn.stream.between(entry.start, end), &mut self.args) {
+        if let Some(key) =
+            first_key(&conn.scan, conn.stream.between(entry.start, end), self.args.get_or_insert_default())
+        {
             self.large_keys.learn(conn.pool, key);
         }
     }
@@ -119,7 +123,9 @@ impl Core {
     pub(crate) fn forget_key(&mut self, s: u32, entry: InFlight) {
         let conn = &self.conns[s];
         let end = conn.queue.front().map_or(conn.whole, |next| next.start);
-        if let Some(key) = first_key(&conn.scan, conn.stream.between(entry.start, end), &mut self.args) {
+        if let Some(key) =
+            first_key(&conn.scan, conn.stream.between(entry.start, end), self.args.get_or_insert_default())
+        {
             self.large_keys.forget(conn.pool, key);
         }
     }
@@ -175,7 +181,7 @@ impl Core {
     fn lane_for_key(&mut self, s: u32, request: &[u8]) -> Option<u32> {
         let conn = &self.conns[s];
         let (pool, server, resp3) = (conn.pool, conn.server, conn.resp3);
-        let key = first_key(&conn.scan, request, &mut self.args)?;
+        let key = first_key(&conn.scan, request, self.args.get_or_insert_default())?;
         if !self.large_keys.has(pool, key) {
             return None;
         }

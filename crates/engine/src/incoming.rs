@@ -2,13 +2,13 @@
 
 use crate::core::Core;
 use crate::error::Cause;
+use crate::id::ConnId;
 use crate::output::Output;
 use crate::request::{Step, Target};
-use crate::server_conn::{Answered, Phase, Scan};
+use crate::server_conn::{Answered, Found, Phase};
 use crate::slab::NONE;
 use config::Protocol;
 use stats::{Event, ServerMetric, Text};
-use wire::{memcache, resp};
 
 /// The first and only line on a connection that redis, memcached or a proxy took although it has too many.
 const TURNED_AWAY: [&[u8]; 3] = [
@@ -18,8 +18,10 @@ const TURNED_AWAY: [&[u8]; 3] = [
 ];
 
 impl Core {
-    pub(crate) fn conn_data(&mut self, s: u32, bytes: &[u8]) {
-        let conn = &mut self.conns[s];
+    pub(crate) fn conn_data(&mut self, id: ConnId, bytes: &[u8]) {
+        self.memory.note(bytes.len());
+        let Some(conn) = self.conns.live_mut(id) else { return };
+        let s = id.index() as u32;
         conn.heard_us = self.now.mono_us;
         if conn.rest.is_empty() {
             let Some(used) = self.take_replies(s, bytes) else { return };
@@ -49,47 +51,28 @@ impl Core {
     /// Acts on every complete reply at the start of `bytes`; answers how many bytes are done with, or
     /// nothing when the connection is gone.
     fn take_replies(&mut self, s: u32, bytes: &[u8]) -> Option<usize> {
-        let limits = self.topology.pools[self.conns[s].pool as usize].limits;
         let mut used = 0;
         while used < bytes.len() {
-            let found = match &mut self.conns[s].scan {
-                Scan::Resp(scan) => match scan.scan(&bytes[used..], &limits) {
-                    resp::reply::ReplyParse::Complete { len, kind: resp::reply::ReplyKind::Push } => {
-                        // News that nobody here subscribed to; it answers no request.
-                        used += len;
-                        continue;
-                    }
-                    resp::reply::ReplyParse::Complete { len, .. } => Some(Some(len)),
-                    resp::reply::ReplyParse::Partial => Some(None),
-                    resp::reply::ReplyParse::Invalid(_) => None,
-                },
-                Scan::Memcache(scan) => match scan.scan(&bytes[used..], &limits) {
-                    // A line that answers no command we send is the server's sign that it lost its place.
-                    memcache::reply::ReplyParse::Complete {
-                        kind: memcache::reply::ReplyKind::Other, ..
-                    } => None,
-                    memcache::reply::ReplyParse::Complete { len, .. } => Some(Some(len)),
-                    memcache::reply::ReplyParse::Partial => Some(None),
-                    memcache::reply::ReplyParse::Invalid(_) => None,
-                },
-            };
-            match found {
-                Some(Some(len)) => {
+            let conn = &mut self.conns[s];
+            let limits = &self.topology.pools[conn.pool as usize].limits;
+            match conn.scan.next(&bytes[used..], limits) {
+                Found::Reply(len) => {
                     self.take_reply(s, &bytes[used..used + len])?;
                     used += len;
                 }
-                Some(None) => {
+                Found::News(len) => used += len,
+                Found::Partial => {
                     used += self.unfinished_reply(s, &bytes[used..])?;
                     break;
                 }
-                None => {
+                Found::Nonsense => {
                     self.lose_conn(s, Cause::InvalidReply);
                     return None;
                 }
             }
         }
-        self.conns[s].forget_answered(&mut self.replies.buffers);
-        let conn = &self.conns[s];
+        let conn = &mut self.conns[s];
+        conn.forget_answered(&mut self.replies.buffers);
         let leaving = conn.slot.is_none() && conn.flow.is_none() && conn.feeder == NONE;
         if used > 0 && leaving && conn.expired == conn.queue.len() {
             // It owes nothing any more.
@@ -111,19 +94,20 @@ impl Core {
             return Some(());
         }
         // A server may refuse a request before its last byte is out, but not before its first.
-        let written = conn.stream.written();
-        if conn.queue.front().is_none_or(|entry| entry.start >= written) {
+        let first = conn.replies == 0;
+        let Some(answered) = conn.take_begun() else {
             self.lose_conn(s, Cause::InvalidReply);
             return None;
-        }
+        };
         let (pool, server) = (conn.pool as usize, conn.server as usize);
         let (lane, fed) = (conn.lane, conn.feeder != NONE);
-        let turned_away = conn.replies == 0 && TURNED_AWAY.iter().any(|text| reply.starts_with(text));
+        let turned_away = first && TURNED_AWAY.iter().any(|text| reply.starts_with(text));
         if turned_away {
             // An answer, but no service. The server closes next, which counts as one failure with this.
             self.report_failure(pool as u32, server as u32, Cause::Closed, false);
         }
-        let Answered { entry, late, .. } = self.take_entry(s, !turned_away)?;
+        self.note_answer(pool, server, &answered, !turned_away);
+        let Answered { entry, late, .. } = answered;
         let counters = self.shard.server_shard(pool, server);
         let count = || {
             counters.counter(ServerMetric::Responses).add(1);
@@ -169,26 +153,22 @@ impl Core {
         Some(())
     }
 
-    /// The request at the queue's front is being answered. `serves`: by a server that does its work.
-    #[inline]
-    pub(crate) fn take_entry(&mut self, s: u32, serves: bool) -> Option<Answered> {
-        let conn = &mut self.conns[s];
-        let answered = conn.take_front()?;
-        conn.replies += 1;
-        let (pool, server) = (conn.pool, conn.server);
-        let counters = self.shard.server_shard(pool as usize, server as usize);
+    /// A server is answering. `serves`: it does its work.
+    #[inline(always)] // into what every reply passes
+    pub(crate) fn note_answer(&mut self, pool: usize, server: usize, answered: &Answered, serves: bool) {
+        let counters = self.shard.server_shard(pool, server);
         answered.count(counters);
         if !answered.late {
             // A late one was counted when it was given up.
             counters.latency.record(self.now.mono_us.saturating_sub(answered.entry.at_us));
         }
-        let state = &mut self.pools[pool as usize].servers[server as usize];
+        let state = &mut self.pools[pool].servers[server];
         if state.failing && serves && !answered.late && !matches!(answered.entry.target, Target::Handshake(_))
         {
             state.failing = false;
+            let (pool, server) = (pool as u32, server as u32);
             self.replies.outputs.push_back(Output::ServerAnswered { pool, server });
         }
-        Some(answered)
     }
 
     fn take_handshake(&mut self, s: u32, step: Step, reply: &[u8]) -> Option<()> {

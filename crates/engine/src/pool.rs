@@ -2,6 +2,7 @@
 
 use crate::core::Core;
 use crate::error::Cause;
+use crate::id::ConnId;
 use crate::limits::{FIRST_RECONNECT_US, SLOWEST_RECONNECT_US};
 use crate::output::Output;
 use crate::request::{Step, Target};
@@ -302,8 +303,9 @@ impl Core {
         }
     }
 
-    pub(crate) fn conn_written(&mut self, s: u32, count: usize) {
-        let conn = &mut self.conns[s];
+    pub(crate) fn conn_written(&mut self, id: ConnId, count: usize) {
+        let Some(conn) = self.conns.live_mut(id) else { return };
+        let s = id.index() as u32;
         let left = conn.wrote(count);
         // Until the rest is taken the worker waits for the socket and needs no further call.
         conn.dirty = !conn.writable().is_empty();

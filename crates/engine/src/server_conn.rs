@@ -13,7 +13,7 @@ use crate::slab::NONE;
 use crate::stream::Stream;
 use stats::{ServerMetric, ServerShard};
 use std::collections::VecDeque;
-use wire::{memcache, resp};
+use wire::{Limits, memcache, resp};
 
 /// A connection's state.
 #[derive(Debug)]
@@ -134,6 +134,41 @@ pub enum Scan {
     Memcache(memcache::reply::ReplyScan),
 }
 
+/// What the bytes at the start of what a server sent amount to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A reply of so many bytes.
+    Reply(usize),
+    /// So many bytes that answer no request: news that nobody here subscribed to.
+    News(usize),
+    /// The beginning of one.
+    Partial,
+    /// No reply: the server has lost its place.
+    Nonsense,
+}
+
+impl Scan {
+    /// Looks at `bytes`, which begin with a reply's first byte and are all that is here.
+    #[inline]
+    pub fn next(&mut self, bytes: &[u8], limits: &Limits) -> Found {
+        match self {
+            Scan::Resp(scan) => match scan.scan(bytes, limits) {
+                resp::ReplyParse::Complete { len, kind: resp::ReplyKind::Push } => Found::News(len),
+                resp::ReplyParse::Complete { len, .. } => Found::Reply(len),
+                resp::ReplyParse::Partial => Found::Partial,
+                resp::ReplyParse::Invalid(_) => Found::Nonsense,
+            },
+            Scan::Memcache(scan) => match scan.scan(bytes, limits) {
+                // A line that answers no command we send.
+                memcache::ReplyParse::Complete { kind: memcache::ReplyKind::Other, .. } => Found::Nonsense,
+                memcache::ReplyParse::Complete { len, .. } => Found::Reply(len),
+                memcache::ReplyParse::Partial => Found::Partial,
+                memcache::ReplyParse::Invalid(_) => Found::Nonsense,
+            },
+        }
+    }
+}
+
 impl ServerConn {
     /// A connection about to be made.
     pub fn new(pool: u32, server: u32, slot: Option<u32>, resp3: bool, scan: Scan) -> ServerConn {
@@ -186,13 +221,21 @@ impl ServerConn {
         self.whole - start
     }
 
-    /// Takes the request at the queue's front, which is answered now.
+    /// Takes the request at the queue's front, which is answered now; nothing where no byte of it has left.
+    #[inline]
+    pub fn take_begun(&mut self) -> Option<Answered> {
+        let begun = self.queue.front().is_some_and(|entry| entry.start < self.stream.written());
+        if begun { self.take_front() } else { None }
+    }
+
+    /// Takes the request at the queue's front.
     #[inline]
     pub fn take_front(&mut self) -> Option<Answered> {
         let entry = self.queue.pop_front()?;
         let next = self.queue.front().map_or(self.whole, |next| next.start);
         let unsent = self.unsent > self.queue.len();
         self.unsent -= usize::from(unsent);
+        self.replies += 1;
         let late = self.expired > 0;
         self.expired -= usize::from(late);
         Some(Answered { entry, bytes: next - entry.start, unsent, late })

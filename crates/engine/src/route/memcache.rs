@@ -18,17 +18,24 @@ const PLACEHOLDER: &[u8] = b"placeholder";
 impl Core {
     /// Acts on every complete request in `bytes`; answers how many bytes are done with.
     pub(crate) fn take_memcache(&mut self, c: u32, bytes: &[u8], args: &mut Args) -> usize {
-        let limits = self.view(c).limits;
         let mut used = 0;
-        while used < bytes.len() && !self.must_pause(c) {
-            let Scan::Memcache(scan) = &mut self.replies.clients[c].scan else { break };
-            match scan.scan(&bytes[used..], &limits, args) {
+        while used < bytes.len() {
+            let client = &mut self.replies.clients[c];
+            let view = &self.topology.pools[client.pool as usize];
+            if matches!(client.reading, Reading::Quit(_)) {
+                return bytes.len();
+            }
+            if client.may_wait(view) {
+                if self.must_pause(c) {
+                    break;
+                }
+                continue;
+            }
+            let Scan::Memcache(scan) = &mut client.scan else { break };
+            match scan.scan(&bytes[used..], &view.limits, args) {
                 Found::Complete(request) => {
                     self.memcache_request(c, &request, args, &bytes[used..used + request.len]);
                     used += request.len;
-                    if matches!(self.replies.clients[c].reading, Reading::Quit(_)) {
-                        return bytes.len();
-                    }
                 }
                 Found::Partial => {
                     let (announced, here) = (scan.announced(), bytes.len() - used);

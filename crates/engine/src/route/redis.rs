@@ -1,6 +1,6 @@
 //! Requests of redis clients: out of the bytes, through the command table, to their way.
 
-use crate::client::Scan;
+use crate::client::{Reading, Scan};
 use crate::command::{self, Command, Flags, Keys, Route};
 use crate::core::Core;
 use crate::error::Cause;
@@ -25,21 +25,32 @@ const PATTERNS: &[u8] =
 impl Core {
     /// Acts on every complete request in `bytes`; answers how many bytes are done with.
     pub(crate) fn take_resp(&mut self, c: u32, bytes: &[u8], args: &mut Args) -> usize {
-        let full = self.view(c).limits;
         let mut used = 0;
-        while used < bytes.len() && !self.must_pause(c) {
-            let limits = if self.replies.clients[c].authenticated { full } else { unauthenticated(full) };
-            let Scan::Resp(scan) = &mut self.replies.clients[c].scan else { break };
-            match scan.scan(&bytes[used..], &limits, args) {
+        while used < bytes.len() {
+            let client = &mut self.replies.clients[c];
+            let view = &self.topology.pools[client.pool as usize];
+            if matches!(client.reading, Reading::Quit(_)) {
+                return bytes.len();
+            }
+            if client.may_wait(view) {
+                if self.must_pause(c) {
+                    break;
+                }
+                continue;
+            }
+            let strict;
+            let limits = if client.authenticated {
+                &view.limits
+            } else {
+                strict = unauthenticated(view.limits);
+                &strict
+            };
+            let Scan::Resp(scan) = &mut client.scan else { break };
+            match scan.scan(&bytes[used..], limits, args) {
                 Found::Complete { len, inline } => {
                     let request = if inline { args.canonical() } else { &bytes[used..used + len] };
                     self.redis_request(c, args.view(request));
                     used += len;
-                    if self.replies.clients[c].reading != crate::client::Reading::Open
-                        && self.replies.clients[c].reading != crate::client::Reading::Ended
-                    {
-                        return bytes.len();
-                    }
                 }
                 Found::Empty { len } => used += len,
                 Found::Partial => {
@@ -69,16 +80,17 @@ impl Core {
     }
 
     fn redis_request(&mut self, c: u32, args: ArgView<'_>) {
-        self.count_client(c, PoolMetric::ClientRequests);
+        let client = &self.replies.clients[c];
+        self.count_pool(client.pool, PoolMetric::ClientRequests).add(1);
         let command = match command::find(args) {
             Ok(command) => command,
             Err(_) if is_http(args.get(0)) => return self.cut_http(c),
             Err(error) => return self.answer_now(c, |out| error.write(args, out)),
         };
-        if !self.replies.clients[c].authenticated && !command.allowed_unauthenticated() {
+        if !client.authenticated && !command.allowed_unauthenticated() {
             return self.answer_now(c, |out| encode::error(b"NOAUTH Authentication required", out));
         }
-        if self.replies.clients[c].in_transaction {
+        if client.in_transaction {
             return self.refuse_in_transaction(c, command);
         }
         match command.route {
@@ -129,9 +141,10 @@ impl Core {
     fn route_by_key(&mut self, c: u32, command: &'static Command, args: ArgView<'_>) {
         let pool = self.replies.clients[c].pool;
         if let Keys::First = command.keys {
-            let server = self.place(pool, args.get(1));
+            let key = args.get(1);
+            let server = self.place(pool, key);
             let read = command.flags.has(Flags::READONLY);
-            if read && self.large_keys.has(pool, args.get(1)) {
+            if read && self.large_keys.has(pool, key) {
                 let bytes = args.bytes();
                 if self.read_on_lane(c, server, bytes.len(), |out| out.extend_from_slice(bytes)) {
                     return;

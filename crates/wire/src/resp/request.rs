@@ -287,7 +287,7 @@ fn whole(buf: &[u8], limits: &Limits, args: &mut Args) -> Option<usize> {
     if count == 0 || count > u64::from(limits.args) {
         return None;
     }
-    for _ in 0..count {
+    while (args.len() as u64) < count {
         let value = scan::value(buf, at).filter(|value| value.len() as u64 <= limits.bulk_bytes)?;
         args.push(value.start, value.end);
         at = value.end + 2;
