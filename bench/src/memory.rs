@@ -25,6 +25,7 @@ use crate::preload::{preload, store};
 use crate::process::{TempDir, find_program, version_of};
 use crate::proxies::{Kind, Program, server_program, start_servers};
 use crate::record::bench_dir;
+use crate::report::grouped;
 use crate::scenario::Protocol;
 use anyhow::{Context as _, Result, ensure};
 use neighbour::Seen;
@@ -157,7 +158,7 @@ fn measure(situation: &Situation, program: &Program, descriptors: u64, stop: &At
     let servers_before: u64 = servers.iter().filter_map(|server| rss_bytes(server.pid()).ok()).sum();
     let pids: Vec<u32> = servers.iter().map(|server| server.pid()).collect();
     let watch = Watch::start(proxy.pid(), pids)?;
-    let base_bytes = watch.settle(SETTLE_MAX, stop)?;
+    let base_bytes = watch.settle(CALM_BEFORE, stop)?;
     watch.forget_peak();
     let sockets_each = if program.kind == Kind::Haproxy { 2 } else { 1 };
     let fitting = descriptors.saturating_sub(SPARE_DESCRIPTORS) / sockets_each;
@@ -177,7 +178,10 @@ fn measure(situation: &Situation, program: &Program, descriptors: u64, stop: &At
         },
     };
     if play.clients < situation.clients {
-        let limit = format!("{} clients: no more descriptors (ulimit -Hn {descriptors})", play.clients);
+        let limit = format!(
+            "{} clients: there are no more descriptors (ulimit -Hn is {descriptors})",
+            grouped(play.clients as u64)
+        );
         play.row.remarks.push(limit);
     }
     play.row.clients = play.clients as u64;
@@ -192,7 +196,7 @@ fn measure(situation: &Situation, program: &Program, descriptors: u64, stop: &At
         (None, Ok(()), Ok(())) => None,
     };
     // One that was stopped is gone, and its memory says nothing.
-    row.after_bytes = watch.settle(SETTLE_MAX, stop).ok();
+    row.after_bytes = watch.settle(CALM_AFTER, stop).ok();
     row.peak_bytes = watch.peak().max(base_bytes);
     row.servers_bytes = watch.servers_peak().saturating_sub(servers_before);
     Ok(row)
@@ -208,8 +212,10 @@ impl MemoryRecord {
     }
 }
 
-/// Waiting for memory to settle ends after this long in any case.
-const SETTLE_MAX: Duration = Duration::from_secs(20);
+/// A proxy that was just started has settled after so long without a change.
+const CALM_BEFORE: Duration = Duration::from_secs(1);
+/// One whose clients are gone gets longer: it may give memory back by a timer.
+const CALM_AFTER: Duration = Duration::from_secs(5);
 /// Stored through the proxy before its memory is first looked at: so many keys are on all four servers.
 const FIRST_KEYS: u32 = 2_000;
 /// Between the numbers of two keys that are asked for: with FNV hashes, keys that differ in the last letter only are on the

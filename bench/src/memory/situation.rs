@@ -71,7 +71,7 @@ impl Play<'_> {
     /// # Errors
     /// When it is gone.
     pub(crate) fn hold(&mut self) -> Result<()> {
-        self.row.held_bytes = Some(self.watch.settle(HOLD_MAX, self.stop)?);
+        self.row.held_bytes = Some(self.watch.settle(CALM, self.stop)?);
         Ok(())
     }
 
@@ -178,8 +178,8 @@ const UNREAD: usize = 2_000;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// For a reply that must come.
 const REPLY_PATIENCE: Duration = Duration::from_secs(15);
-/// What still grows after so long is measured as it is.
-const HOLD_MAX: Duration = Duration::from_secs(30);
+/// What has not changed for so long grows no more.
+const CALM: Duration = Duration::from_secs(2);
 /// How long the burst lasts.
 const BURST: Duration = Duration::from_secs(4);
 

@@ -38,9 +38,10 @@ pub(crate) fn render(record: &MemoryRecord) -> String {
 /// What the other client has to complain about.
 fn trouble(row: &Row) -> Vec<String> {
     let Some(seen) = &row.neighbour else { return Vec::new() };
-    let errors = seen.first_error.iter().map(|first| {
-        format!("another client read {} errors, the first of them {first}", grouped(seen.errors))
-    });
+    let errors = seen
+        .first_error
+        .iter()
+        .map(|first| format!("error replies to another client: {}, the first {first}", grouped(seen.errors)));
     let failure = seen.failure.iter().map(|failure| format!("another client stopped: {failure}"));
     errors.chain(failure).collect()
 }
@@ -137,7 +138,7 @@ mod tests {
             "| idle | cashew | 1,000 | 4.0 | 6.0 | 2.0 | 5.0 | 1,048 | 4.0 | 3.0 | - | - |",
             "| idle | nutcracker (failed) | 1,000 | 4.0 | 6.0 | 2.0 | - | - | - | 3.0 | 1,234 | 2.5 |",
             "- idle: many clients - nutcracker: FAILED: stopped: it took more",
-            "another client read 2 errors, the first of them -ERR timed out",
+            "error replies to another client: 2, the first -ERR timed out",
             "another client stopped: no reply",
             "- a note",
         ] {
