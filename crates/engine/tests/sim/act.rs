@@ -318,7 +318,9 @@ impl World {
         let mut most = in_flight;
         for client in self.clients.iter().filter(|client| client.is_open()) {
             let plan = &self.plan.pools[client.pool];
-            most += plan.max_pipeline as usize;
+            // Behind a large reply a noreply request keeps a place too.
+            let unheard = client.asks.iter().filter(|ask| matches!(ask.reply, Reply::None)).count();
+            most += plan.max_pipeline as usize + unheard;
             let held = self.core.client_output(client.id).len();
             let pipeline = client.asks.len().min(plan.max_pipeline as usize) + 1;
             if held > plan.output_limit + pipeline * REPLY_BYTES {
