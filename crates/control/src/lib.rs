@@ -16,6 +16,7 @@ mod discovery;
 mod event_log;
 mod follow;
 mod health;
+mod heap;
 mod judge;
 pub mod log;
 mod orders;

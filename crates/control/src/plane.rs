@@ -7,6 +7,7 @@ use crate::discovery::dns;
 use crate::event_log::EventLog;
 use crate::follow::{self, Followed};
 use crate::health::{Failure, Health};
+use crate::heap::Heap;
 use crate::line;
 use crate::log::Log;
 use crate::probe;
@@ -58,6 +59,7 @@ pub(crate) struct Plane {
     pub(crate) shard: Arc<Shard>,
     events: Arc<EventRing>,
     event_log: EventLog,
+    heap: Heap,
     pub(crate) health: Vec<Vec<Health>>,
     /// The servers whose timeouts follow them.
     pub(crate) followed: Followed,
@@ -167,6 +169,7 @@ impl Plane {
             registry,
             events,
             event_log: EventLog::default(),
+            heap: Heap::new(started),
             workers: handles,
             threads,
             running: count,
@@ -287,9 +290,10 @@ impl Plane {
         }
     }
 
-    /// The regular look: events to the log, probes to the ejected.
+    /// The regular look: memory, events to the log, probes to the ejected.
     fn look(&mut self) {
         let now = Instant::now();
+        self.heap.look(now, reactor::heap::resident_bytes, reactor::heap::give_back);
         self.event_log.drain(&self.events, self.registry.layout(), &self.log, now);
         self.shard.worker(stats::WorkerMetric::EventsDropped).set(self.events.dropped());
         self.follow_servers(now);

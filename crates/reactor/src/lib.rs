@@ -32,6 +32,7 @@ mod affinity;
 mod cgroup;
 pub mod crash;
 mod epoll;
+pub mod heap;
 mod host;
 mod limits;
 pub mod net;
