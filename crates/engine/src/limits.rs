@@ -77,6 +77,15 @@ pub const DEAF_US: u64 = 5_000_000;
 /// is refused.
 pub const UNFINISHED_BYTES: usize = 1 << 20;
 
+/// For each such part of the memory that buffers may take it is asked whether they are to be weighed.
+pub const LOOKS_PER_LIMIT: usize = 64;
+
+/// So many requests under way are no reason to ask.
+pub const FEW_REQUESTS: usize = 64;
+
+/// A buffer of so many bytes grows by a quarter, not to twice its size.
+pub const DOUBLED_BYTES: usize = 1 << 20;
+
 /// While clients wait for memory, what buffers take is looked at this often.
 pub const MEMORY_LOOK_US: u64 = 10_000;
 

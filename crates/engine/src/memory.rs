@@ -1,14 +1,16 @@
 //! The bound on what a worker's buffers take (`max_memory`).
 //!
 //! Nothing is counted per request. Buffers grow by what is received, so all of them are weighed only after so much was
-//! received that the bound could be near: seldom while there is room, often when it gets tight. At the bound the
-//! clients that hold most are no longer read until enough has drained.
+//! received, or is still to come in reply to what was asked, that the bound could be near: seldom while there is room,
+//! often when it gets tight. At the bound the clients that hold most are no longer read until enough has drained.
 
 use crate::client::{Reading, Transfer};
 use crate::core::Core;
-use crate::limits::{BUFFER_BYTES, MEMORY_LOOK_US, MEMORY_LOOKS, UNFINISHED_BYTES};
+use crate::limits::{
+    BUFFER_BYTES, FEW_REQUESTS, LOOKS_PER_LIMIT, MEMORY_LOOK_US, MEMORY_LOOKS, UNFINISHED_BYTES,
+};
 use crate::merge::write_cause;
-use stats::{Event, PoolMetric, WorkerMetric};
+use stats::{Event, PoolMetric, ServerMetric, WorkerMetric};
 
 /// What a client reads whose unfinished request takes memory that there is not.
 const NO_MEMORY: &str = "the proxy has no memory left for a request of this size (max_memory)";
@@ -18,10 +20,17 @@ const NO_MEMORY: &str = "the proxy has no memory left for a request of this size
 pub(crate) struct Memory {
     /// Bytes that buffers may take.
     limit: usize,
-    /// Bytes received since the last look.
+    /// Bytes that they took when they were last weighed.
+    held: usize,
+    /// Bytes received since.
     received: usize,
-    /// After so many of them the next look is due.
-    look_after: usize,
+    /// After so many of them it is asked whether they are to be weighed.
+    ask_after: usize,
+    /// With so many requests under way likewise.
+    ask_at_requests: usize,
+    /// Replies that had come by then, and their bytes; and how large one of them was on average of late.
+    replies: (u64, u64),
+    reply_bytes: usize,
     /// While clients wait for memory: when to look next, in microseconds.
     look_at_us: Option<u64>,
     /// The least that was held at a look while clients wait, and at how many looks since it was no less.
@@ -31,11 +40,21 @@ pub(crate) struct Memory {
 impl Memory {
     /// No bound.
     pub(crate) fn unbounded() -> Memory {
-        Memory { look_after: usize::MAX, ..Memory::bounded(usize::MAX) }
+        Memory { ask_after: usize::MAX, ask_at_requests: usize::MAX, ..Memory::bounded(usize::MAX) }
     }
 
     fn bounded(limit: usize) -> Memory {
-        Memory { limit, received: 0, look_after: limit / 2, look_at_us: None, lowest: (usize::MAX, 0) }
+        Memory {
+            limit,
+            held: 0,
+            received: 0,
+            ask_after: limit / LOOKS_PER_LIMIT,
+            ask_at_requests: FEW_REQUESTS,
+            replies: (0, 0),
+            reply_bytes: 0,
+            look_at_us: None,
+            lowest: (usize::MAX, 0),
+        }
     }
 
     /// So many bytes came in.
@@ -50,8 +69,17 @@ impl Memory {
     }
 
     #[inline]
-    fn is_due(&self, now_us: u64) -> bool {
-        self.received >= self.look_after || self.look_at_us.is_some_and(|at| at <= now_us)
+    fn is_due(&self, requests: usize, now_us: u64) -> bool {
+        self.received >= self.ask_after
+            || requests >= self.ask_at_requests
+            || self.look_at_us.is_some_and(|at| at <= now_us)
+    }
+
+    /// Whether the bound could be near, with so many bytes still to come. Never so seldom that it could be passed unseen, nor
+    /// so often that looking is work.
+    fn is_near(&self, expected: usize, now_us: u64) -> bool {
+        let room = (self.limit.saturating_sub(self.held) / 2).max(self.limit / LOOKS_PER_LIMIT);
+        self.received.saturating_add(expected) >= room || self.look_at_us.is_some_and(|at| at <= now_us)
     }
 }
 
@@ -64,12 +92,44 @@ impl Core {
     /// Looks after the bound, if it is time.
     #[inline]
     pub(crate) fn watch_memory(&mut self) {
-        if self.memory.is_due(self.now.mono_us) {
-            self.weigh();
+        if self.memory.is_due(self.replies.requests.len(), self.now.mono_us) {
+            self.ask_memory();
         }
     }
 
-    fn weigh(&mut self) {
+    #[cold]
+    fn ask_memory(&mut self) {
+        self.note_replies();
+        let requests = self.replies.requests.len();
+        let expected = requests.saturating_mul(self.memory.reply_bytes);
+        if self.memory.is_near(expected, self.now.mono_us) {
+            self.weigh(expected);
+        }
+        let memory = &mut self.memory;
+        let part = memory.limit / LOOKS_PER_LIMIT;
+        memory.ask_after = memory.received.saturating_add(part);
+        memory.ask_at_requests = requests + (part / memory.reply_bytes.max(1)).max(FEW_REQUESTS);
+    }
+
+    /// How large replies were since this was last called.
+    fn note_replies(&mut self) {
+        let (mut count, mut bytes) = (0, 0);
+        for (p, pool) in self.topology.pools.iter().enumerate() {
+            for s in 0..pool.servers.len() {
+                let counters = self.shard.server_shard(p, s);
+                count += counters.counter(ServerMetric::Responses).get();
+                bytes += counters.counter(ServerMetric::ResponseBytes).get();
+            }
+        }
+        let (count_before, bytes_before) = std::mem::replace(&mut self.memory.replies, (count, bytes));
+        let (count, bytes) = (count.wrapping_sub(count_before), bytes.wrapping_sub(bytes_before));
+        if let Some(mean) = bytes.checked_div(count) {
+            self.memory.reply_bytes = usize::try_from(mean).unwrap_or(usize::MAX);
+        }
+    }
+
+    /// Weighs all buffers, and acts on it; `expected` bytes are still to come.
+    fn weigh(&mut self, expected: usize) {
         let limit = self.memory.limit;
         let mut held = self.buffered();
         let pressed = self.memory.look_at_us.is_some();
@@ -79,9 +139,10 @@ impl Core {
             held = self.buffered();
         }
         self.shard.worker(WorkerMetric::BufferBytes).set(held as u64);
-        if held > limit {
-            self.press(held);
-        } else if pressed && held <= limit / 4 * 3 {
+        let soon = held.saturating_add(expected);
+        if soon > limit {
+            self.press(soon);
+        } else if pressed && soon <= limit / 4 * 3 {
             self.release();
         }
         if !pressed {
@@ -95,9 +156,7 @@ impl Core {
         }
         let pressed = self.replies.clients.iter().any(|(_, client)| client.pressed);
         self.memory.look_at_us = pressed.then(|| self.now.mono_us.saturating_add(MEMORY_LOOK_US));
-        self.memory.received = 0;
-        // Never so seldom that the bound could be passed unseen, nor so often that looking is work.
-        self.memory.look_after = (limit.saturating_sub(held) / 2).max(limit / 64);
+        (self.memory.held, self.memory.received) = (held, 0);
     }
 
     /// Bytes that buffers take now.
@@ -110,9 +169,13 @@ impl Core {
         clients.sum::<usize>() + conns.sum::<usize>() + parts.sum::<usize>() + spare
     }
 
-    /// Reads no more from the clients that hold most, until those that are read hold less than half of the bound.
+    /// Reads no more from the clients that hold most or will, until those that are read hold less than half of the bound.
     fn press(&mut self, held: usize) {
-        let weight = |c: &crate::client::Client| c.rest.capacity() + c.held() + c.asked as usize;
+        let reply_bytes = self.memory.reply_bytes;
+        let weight = |c: &crate::client::Client| {
+            let expected = reply_bytes.saturating_mul(c.queued as usize);
+            (c.rest.capacity() + c.held() + c.asked as usize).saturating_add(expected)
+        };
         let clients = self.replies.clients.iter().filter(|(_, client)| client.reading == Reading::Open);
         let clients = clients.map(|(index, client)| (weight(client), index));
         let mut clients: Vec<(usize, u32)> = clients.filter(|(weight, _)| *weight > BUFFER_BYTES).collect();

@@ -7,7 +7,7 @@
 //! A buffer is taken from the store at the first byte and given back when the last one has left, so
 //! a connection at rest owns none.
 
-use crate::limits::{BUFFER_GROWTH_KEPT, BUFFERS_KEPT, COMPACT_BYTES};
+use crate::limits::{BUFFER_GROWTH_KEPT, BUFFERS_KEPT, COMPACT_BYTES, DOUBLED_BYTES};
 
 /// Spare buffers of one worker.
 #[derive(Debug)]
@@ -82,6 +82,8 @@ impl Outbox {
     pub fn buffer(&mut self, buffers: &mut Buffers) -> &mut Vec<u8> {
         if self.buf.capacity() == 0 {
             self.buf = buffers.take();
+        } else if self.buf.len() >= DOUBLED_BYTES {
+            grow_little(&mut self.buf);
         }
         &mut self.buf
     }
@@ -103,6 +105,15 @@ impl Outbox {
     pub fn release(&mut self, buffers: &mut Buffers) {
         self.sent = 0;
         buffers.give(std::mem::take(&mut self.buf));
+    }
+}
+
+/// A large buffer that doubles takes up to twice what it holds. One that grows by a quarter is moved more often, which the
+/// system does without copying.
+#[cold]
+fn grow_little(buffer: &mut Vec<u8>) {
+    if buffer.capacity() - buffer.len() < buffer.len() / 16 {
+        buffer.reserve_exact(buffer.len() / 4);
     }
 }
 

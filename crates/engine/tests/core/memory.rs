@@ -83,3 +83,33 @@ fn half_a_request_for_which_there_is_no_memory_is_refused() {
     assert_eq!(rig.read(small), "+PONG\r\n");
     assert_eq!(rig.core.usage().clients, 1);
 }
+
+#[test]
+fn what_is_asked_counts_before_it_comes() {
+    let mut rig = rig();
+    let value = format!("$10000\r\n{}\r\n", "v".repeat(10_000));
+    let first = rig.client();
+    for _ in 0..4 {
+        rig.send(first, request("GET x"));
+        rig.reply(0, &value);
+    }
+    assert_eq!(rig.read(first).len(), 4 * value.len());
+    let mut asked = 0;
+    let mut paused = 0;
+    let clients: Vec<usize> = (0..30).map(|_| rig.client()).collect();
+    for client in clients {
+        rig.reads_at_most(client, 0);
+        if paused == 0 {
+            rig.send(client, request("GET x").repeat(10));
+            asked += 10;
+        }
+        // Somebody else's traffic, as there always is.
+        for _ in 0..2 {
+            rig.send(first, request("GET x"));
+        }
+        rig.later(0);
+        paused += said(&mut rig).iter().filter(|it| matches!(it, Output::PauseClient(_))).count();
+    }
+    assert!(paused > 0, "{asked} replies are under way");
+    assert!(asked * value.len() <= LIMIT * 5 / 4, "{asked} replies were asked for before anyone had to wait");
+}
