@@ -6,6 +6,7 @@
 //! An idle client owns no buffers: `rest` and `outbox` are empty then.
 
 use crate::id::ConnId;
+use crate::limits::{EXPECTED_PER_HELD, FIRST_REPLY_MEAN};
 use crate::outbox::Outbox;
 use crate::request::Request;
 use crate::slab::NONE;
@@ -27,6 +28,8 @@ pub struct Client {
     pub queued: u32,
     /// Their bytes.
     pub asked: u64,
+    /// Bytes of a reply to it, on average of late.
+    pub reply_mean: u32,
     /// What it may still send, and what becomes of it.
     pub reading: Reading,
     /// Whether the worker has been asked not to read.
@@ -131,6 +134,7 @@ impl Client {
             tail: NONE,
             queued: 0,
             asked: 0,
+            reply_mean: FIRST_REPLY_MEAN,
             reading: Reading::Open,
             paused: false,
             in_order: false,
@@ -186,6 +190,19 @@ impl Client {
         self.queued >= view.client_max_pipeline
             || self.asked >= view.client_request_limit
             || self.held() >= view.client_output_limit
+            || self.expected() / EXPECTED_PER_HELD >= view.client_output_limit
+    }
+
+    /// Bytes of replies that are still to come, going by those that came.
+    #[inline]
+    pub(crate) fn expected(&self) -> usize {
+        self.queued as usize * self.reply_mean as usize
+    }
+
+    /// A reply of so many bytes came.
+    #[inline]
+    pub(crate) fn note_reply(&mut self, bytes: usize) {
+        self.reply_mean = self.reply_mean - self.reply_mean / 8 + (bytes as u32) / 8;
     }
 
     /// Whether it may have to wait before its next request is taken: [`crate::Core::must_pause`] knows.

@@ -6,7 +6,7 @@ use crate::deadline::Deadlines;
 use crate::id::{ClientId, ConnId};
 use crate::input::{Input, Now};
 use crate::large_keys::LargeKeys;
-use crate::limits::{BUFFER_BYTES, BUFFER_GROWTH_KEPT, MERGES_KEPT};
+use crate::limits::{BUFFER_BYTES, BUFFER_GROWTH_KEPT, EXPECTED_PER_HELD, MERGES_KEPT};
 use crate::memory::Memory;
 use crate::merge::{Merge, write_cause};
 use crate::output::{Closing, Output};
@@ -366,6 +366,7 @@ impl Core {
         let roomy = client.queued <= view.client_max_pipeline / 2
             && client.asked <= view.client_request_limit / 2
             && client.held() <= view.client_output_limit / 2
+            && client.expected() / EXPECTED_PER_HELD <= view.client_output_limit / 2
             && (!client.in_order || client.is_done());
         if !roomy {
             return;

@@ -80,6 +80,15 @@ pub const UNFINISHED_BYTES: usize = 1 << 20;
 /// For each such part of the memory that buffers may take it is asked whether they are to be weighed.
 pub const LOOKS_PER_LIMIT: usize = 64;
 
+/// Requests of a client wait while the replies to those that are under way can be expected to take so many times what
+/// it may leave unread (`client_output_limit`): servers must not make, for one that does not read, what others have to
+/// wait for. It is more than any network needs under way.
+pub const EXPECTED_PER_HELD: usize = 2;
+
+/// What a new client's replies are taken for: with the default limits, 64 requests are let through before the first
+/// reply has told more.
+pub const FIRST_REPLY_MEAN: u32 = 32 << 10;
+
 /// So many requests under way are no reason to ask.
 pub const FEW_REQUESTS: usize = 64;
 

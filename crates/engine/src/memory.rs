@@ -7,7 +7,8 @@
 use crate::client::{Reading, Transfer};
 use crate::core::Core;
 use crate::limits::{
-    BUFFER_BYTES, FEW_REQUESTS, LOOKS_PER_LIMIT, MEMORY_LOOK_US, MEMORY_LOOKS, UNFINISHED_BYTES,
+    BUFFER_BYTES, FEW_REQUESTS, FIRST_REPLY_MEAN, LOOKS_PER_LIMIT, MEMORY_LOOK_US, MEMORY_LOOKS,
+    UNFINISHED_BYTES,
 };
 use crate::merge::write_cause;
 use stats::{Event, PoolMetric, ServerMetric, WorkerMetric};
@@ -173,8 +174,9 @@ impl Core {
     fn press(&mut self, held: usize) {
         let reply_bytes = self.memory.reply_bytes;
         let weight = |c: &crate::client::Client| {
-            let expected = reply_bytes.saturating_mul(c.queued as usize);
-            (c.rest.capacity() + c.held() + c.asked as usize).saturating_add(expected)
+            let is_new = c.reply_mean == FIRST_REPLY_MEAN;
+            let expected = if is_new { reply_bytes.min(c.expected()) } else { c.expected() };
+            c.rest.capacity() + c.held() + c.asked as usize + expected
         };
         let clients = self.replies.clients.iter().filter(|(_, client)| client.reading == Reading::Open);
         let clients = clients.map(|(index, client)| (weight(client), index));

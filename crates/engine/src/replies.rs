@@ -90,11 +90,16 @@ impl Replies {
         if client.head != request {
             let mut parked = self.small.take();
             write(&mut parked);
+            client.note_reply(parked.len());
             client.parked += parked.len();
             slot.state = State::Parked(parked);
             return;
         }
-        write(client.outbox.buffer(&mut self.buffers));
+        let out = client.outbox.buffer(&mut self.buffers);
+        let before = out.len();
+        write(out);
+        let bytes = out.len() - before;
+        client.note_reply(bytes);
         let next = client.drop_head(slot);
         self.requests.discard(request);
         if !client.dirty {

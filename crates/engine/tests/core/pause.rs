@@ -65,16 +65,39 @@ fn replies_that_nobody_reads() {
 #[test]
 fn replies_that_wait_for_an_earlier_one_count_as_unread() {
     let mut view = pool(Protocol::Redis, 2);
-    view.client_output_limit = 10;
+    view.client_output_limit = 100_000;
+    let value = "v".repeat(100_000);
     let mut rig = Rig::new(view);
     let (a, b, client) = (rig.key(0, 0), rig.key(1, 0), rig.client());
     rig.send(client, requests(&[&format!("GET {a}"), &format!("GET {b}")]));
-    rig.reply(1, "$10\r\n1234567890\r\n");
+    rig.reply(1, format!("$100000\r\n{value}\r\n"));
     rig.send(client, request("PING"));
     assert_eq!(pauses(&mut rig), [true]);
     rig.reply(0, "$-1\r\n");
     assert_eq!(pauses(&mut rig), [false]);
-    assert_eq!(rig.read(client), "$-1\r\n$10\r\n1234567890\r\n+PONG\r\n");
+    assert_eq!(rig.read(client), format!("$-1\r\n$100000\r\n{value}\r\n+PONG\r\n"));
+}
+
+#[test]
+fn replies_to_come_count_by_the_size_of_those_that_came() {
+    let mut rig = limited(|view| view.client_output_limit = 100_000);
+    let client = rig.client();
+    let value = format!("$10000\r\n{}\r\n", "v".repeat(10_000));
+    for _ in 0..20 {
+        rig.send(client, request("GET a"));
+        rig.reply(0, &value);
+    }
+    assert_eq!(rig.read(client), value.repeat(20));
+    pauses(&mut rig);
+    rig.send(client, request("GET a").repeat(100));
+    let asked = rig.core.usage().in_flight;
+    assert!((15..=25).contains(&asked), "{asked} of 100 requests are under way");
+    assert_eq!(pauses(&mut rig), [true]);
+    for _ in 0..100 {
+        rig.reply(0, &value);
+    }
+    assert_eq!(rig.read(client), value.repeat(100));
+    assert_eq!(pauses(&mut rig).last(), Some(&false));
 }
 
 #[test]
