@@ -1,14 +1,17 @@
 //! How many clients the process can take: what the descriptor limit leaves after servers and the rest.
 
 use config::Settings;
+use engine::limits::{FLOWS_PER_WORKER, LANES_PER_WORKER, SPARES_PER_WORKER};
 
 /// Descriptors for the log, the reactors, the stats port, and whatever a library opens.
 const RESERVED: u64 = 32;
 
 /// Descriptors per worker beside its connections: reactor, mailbox, spare, clients refused in one tick, clients on
 /// their way out, and connections for large values.
-const PER_WORKER: u64 =
-    3 + 4 + worker::linger::LINGERING_MAX as u64 + engine::limits::LANES_PER_WORKER as u64;
+const PER_WORKER: u64 = 3
+    + 4
+    + worker::linger::LINGERING_MAX as u64
+    + (LANES_PER_WORKER + FLOWS_PER_WORKER + SPARES_PER_WORKER) as u64;
 
 /// How the descriptors are shared out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@
 use crate::core::Core;
 use crate::error::Cause;
 use crate::id::ClientId;
-use crate::limits::{LANE_WAIT_US, LANES_PER_WORKER, SPARE_IDLE_US, SPARES_PER_SERVER};
+use crate::limits::{LANE_WAIT_US, LANES_PER_WORKER, SPARE_IDLE_US, SPARES_PER_SERVER, SPARES_PER_WORKER};
 use crate::output::Output;
 use crate::request::Target;
 use crate::server_conn::{Care, Phase};
@@ -65,14 +65,19 @@ impl Core {
         let state = &mut self.pools[pool].servers[server];
         state.retired.retain(|other| *other != s);
         state.spare.retain(|other| *other != s);
-        if !fit || state.spare.len() >= SPARES_PER_SERVER {
+        let enough = state.spare.len() >= SPARES_PER_SERVER;
+        if !fit || enough || self.spares() >= SPARES_PER_WORKER {
             return self.discard_conn(s);
         }
-        state.spare.push(s);
+        self.pools[pool].servers[server].spare.push(s);
         self.leave_lane(s);
         self.conns[s].heard_us = self.now.mono_us;
         self.conns[s].dirty = false;
         self.arm_idle(s, self.now.mono_us.saturating_add(SPARE_IDLE_US));
+    }
+
+    fn spares(&self) -> usize {
+        self.pools.iter().flat_map(|pool| &pool.servers).map(|server| server.spare.len()).sum()
     }
 
     /// The large request that had this lane is done with it.

@@ -57,6 +57,9 @@ pub const SPARE_IDLE_US: u64 = 5_000_000;
 /// So many of them per server and worker.
 pub const SPARES_PER_SERVER: usize = 8;
 
+/// So many of them per worker in all.
+pub const SPARES_PER_WORKER: usize = 16;
+
 /// A client in the middle of a large request that has sent nothing for so long gives way when others wait.
 pub const TRANSFER_STALL_US: u64 = 10_000_000;
 

@@ -3,7 +3,10 @@
 use crate::rig::{Rig, pool, request, requests};
 use config::Protocol;
 use engine::error::Cause;
-use engine::limits::{LANE_WAIT_US, LANES_PER_WORKER, SPARE_IDLE_US, TRANSFER_BYTES, TRANSFER_STALL_US};
+use engine::limits::{
+    LANE_WAIT_US, LANES_PER_WORKER, SPARE_IDLE_US, SPARES_PER_SERVER, SPARES_PER_WORKER, TRANSFER_BYTES,
+    TRANSFER_STALL_US,
+};
 use engine::{Closing, Output};
 
 /// A rig whose values are large from 100 bytes on.
@@ -191,6 +194,26 @@ fn large_requests_wait_for_a_lane_and_those_that_stall_give_way() {
     rig.later(1);
     assert!(paused(&mut rig, |said| matches!(said, Output::ResumeClient(_))));
     assert_eq!(rig.sent(0).as_bytes(), &large[..200], "the one that waited");
+}
+
+#[test]
+fn few_connections_are_kept_after_large_requests() {
+    let mut view = pool(Protocol::Redis, 3);
+    view.stream_from = 100;
+    let mut rig = Rig::new(view);
+    for server in 0..3 {
+        let key = rig.key(server as u32, 0);
+        let large = request(&format!("SET {key} {}", value(1000)));
+        let clients: Vec<usize> = (0..2 * SPARES_PER_SERVER).map(|_| rig.client()).collect();
+        clients.iter().for_each(|client| rig.send(*client, &large[..500]));
+        assert_eq!(rig.open_conns(server), 2 * SPARES_PER_SERVER);
+        clients.iter().for_each(|client| rig.send(*client, &large[500..]));
+        rig.reply_everywhere(server, "+OK\r\n");
+        clients.iter().for_each(|client| assert_eq!(rig.read(*client), "+OK\r\n"));
+    }
+    let kept = [0, 1, 2].map(|server| rig.open_conns(server));
+    assert_eq!(kept, [SPARES_PER_SERVER, SPARES_PER_SERVER, 0]);
+    assert_eq!(kept.iter().sum::<usize>(), SPARES_PER_WORKER);
 }
 
 #[test]

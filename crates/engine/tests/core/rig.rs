@@ -240,6 +240,14 @@ impl Rig {
         self.act();
     }
 
+    /// The server says the same on all of its connections.
+    pub(crate) fn reply_everywhere(&mut self, server: usize, bytes: impl AsRef<[u8]>) {
+        let open = self.conns.iter().filter(|conn| conn.open && conn.server == server);
+        let ids: Vec<ConnId> = open.map(|conn| conn.id).collect();
+        ids.into_iter().for_each(|id| self.core.handle(Input::ConnData(id, bytes.as_ref())));
+        self.act();
+    }
+
     /// The newest connection to the server stands.
     pub(crate) fn connects(&mut self, server: usize) {
         let conn = self.conn(server);

@@ -200,17 +200,22 @@ impl Author<'_> {
             3 => (format!("get {long}\r\n"), line("CLIENT_ERROR bad command line format")),
             4 => (format!("set {long} 0 0 2\r\nab\r\n"), line("CLIENT_ERROR bad command line format")),
             5 => ("incr k x\r\n".to_string(), line("CLIENT_ERROR invalid numeric delta argument")),
-            6 => ("set k 0 0 3\r\nabcde".to_string(), line("CLIENT_ERROR bad data chunk")),
+            6 => return self.bad_data(),
             _ => ("touch k soon\r\n".to_string(), line("CLIENT_ERROR invalid exptime argument")),
         };
-        let rest = bytes.ends_with("abcde");
         let enough = bytes.find('\n').map_or(bytes.len(), |at| at + 1);
         self.ask_here(bytes.into_bytes(), reply);
-        if !rest {
-            self.last().enough = enough;
-        }
-        if rest {
-            self.ask_here(b"f\r\n".to_vec(), line("ERROR"));
-        }
+        self.last().enough = enough;
+    }
+
+    /// Data that are longer than announced. Where they are passed on as they come, it is the server's failure that is told if it
+    /// fails first.
+    fn bad_data(&mut self) {
+        let key = self.question(0);
+        let (servers, word) = (self.place(&key), text(&key));
+        let bytes = format!("set {word} 0 0 3\r\nabcde").into_bytes();
+        self.ask(bytes, line("CLIENT_ERROR bad data chunk"), servers, Vec::new());
+        self.last().any_answer = true;
+        self.ask_here(b"f\r\n".to_vec(), line("ERROR"));
     }
 }
