@@ -21,17 +21,17 @@ fn clients_beyond_the_descriptors_are_told_and_others_go_on() {
     let line = format!("127.0.0.1:{}:1", server.port());
     let config = rig::pool("alpha", redis, "redis: true", &[line])
         + &rig::pool("bravo", memcached, "", &["127.0.0.1:1:1"]);
-    let process = with_descriptors(128, &config, stats_port);
+    let process = with_descriptors(192, &config, stats_port);
     for port in [redis, memcached] {
         wait::until("the pools to listen", || Client::connect_port(port).is_ok());
     }
     rig::settled(stats_port, &["alpha", "bravo"]);
     let read = || stats(stats_port);
     let room = usize::try_from(number(&read(), &["max_clients"])).expect("positive");
-    assert_eq!(number(&read(), &["max_fds"]), 128);
-    assert!((16..128).contains(&room), "{room}");
+    assert_eq!(number(&read(), &["max_fds"]), 192);
+    assert!((16..192).contains(&room), "{room}");
     // A thread of its own writes the log.
-    let line = format!("max fds 128 max client conns {room} max server conns ");
+    let line = format!("max fds 192 max client conns {room} max server conns ");
     wait::until("the log to tell the limits", || process.stderr().contains(&line));
 
     let mut clients: Vec<Client> =
