@@ -1,7 +1,7 @@
 //! The load generator: one thread, one epoll, all clients of a scenario. It is kept cheap (one send and one
 //! receive per batch of requests) so that on a small machine the proxy gets most of the processor.
 
-use crate::client::{Client, Script, connect};
+use crate::client::{Client, Script, connect, connect_at_once};
 use crate::data::Rng;
 use crate::pace::{Pace, Schedule};
 use anyhow::{Context as _, Result, bail, ensure};
@@ -37,6 +37,8 @@ pub(crate) struct Load<'a> {
     stop: &'a AtomicBool,
     epoll: OwnedFd,
     clients: Vec<Client>,
+    /// Connected, and never used. Held for the proxy's sake.
+    bystanders: Vec<OwnedFd>,
     /// Clients without a batch, the longest idle first.
     idle: VecDeque<usize>,
     rng: Rng,
@@ -62,12 +64,20 @@ impl<'a> Load<'a> {
             stop,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             clients: (0..count).map(|_| Client::new(now)).collect(),
+            bystanders: Vec::new(),
             idle: (0..count).collect(),
             rng: Rng::new(seed),
             buffer: vec![0; RECEIVE_BYTES],
         };
+        for _ in 0..script.scenario.idle {
+            load.bystanders.push(connect_at_once(target)?);
+            ensure!(!stop.load(Ordering::Relaxed), "stopped");
+        }
         if !script.scenario.reconnect {
-            (0..count).try_for_each(|at| load.open(at))?;
+            for at in 0..count {
+                let socket = connect_at_once(target)?;
+                load.attend(at, socket)?;
+            }
         }
         Ok(load)
     }
@@ -142,7 +152,10 @@ impl<'a> Load<'a> {
     }
 
     fn open(&mut self, at: usize) -> Result<()> {
-        let socket = connect(self.target)?;
+        self.attend(at, connect(self.target)?)
+    }
+
+    fn attend(&mut self, at: usize, socket: OwnedFd) -> Result<()> {
         epoll::add(&self.epoll, &socket, EventData::new_u64(at as u64), EventFlags::IN)?;
         let client = &mut self.clients[at];
         client.socket = Some(socket);
@@ -247,7 +260,7 @@ pub(crate) fn raise_descriptor_limit(sockets: u64) -> Result<u64> {
 
 /// Without any reply for this long a run has failed.
 const STALL: Duration = Duration::from_secs(5);
-/// Above four of the largest values, so that a wake-up is nearly always one receive.
+/// Above what sockets usually hold of replies up to 16 KiB, so that a wake-up is nearly always one receive.
 const RECEIVE_BYTES: usize = 128 * 1024;
 /// Sockets handled per wait.
 const EVENTS_MAX: usize = 256;

@@ -24,7 +24,7 @@ pub(crate) struct Contender {
 }
 
 /// One proxy's turn in one round.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Turn<'a> {
     /// What to ask for.
     pub(crate) script: Script<'a>,

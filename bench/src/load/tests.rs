@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::data::{Data, key_name};
-use crate::scenario::{Mix, SCENARIOS, Scenario};
+use crate::scenario::{Mix, Scenario, USUAL};
 use std::io::{BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 
@@ -66,7 +66,7 @@ fn run(scenario: &Scenario, target: SocketAddr, time: Duration, rate: Option<u64
     load.run(time, rate)
 }
 
-const SMALL: Scenario = Scenario { clients: 3, keys: 100, ..SCENARIOS[0] };
+const SMALL: Scenario = Scenario { clients: 3, keys: 100, ..USUAL };
 const TIME: Duration = Duration::from_millis(50);
 
 #[test]
@@ -78,6 +78,7 @@ fn closed_loop() {
         Scenario { mix: Mix::GetsPerSet(2), depth: 16, ..SMALL },
         Scenario { keys_per_get: 20, ..SMALL },
         Scenario { reconnect: true, ..SMALL },
+        Scenario { idle: 5, ..SMALL },
     ];
     for scenario in variants {
         let outcome = run(&scenario, target, TIME, None).unwrap();
