@@ -24,8 +24,19 @@ pub(crate) struct Chart {
 pub(crate) struct Group {
     /// Above the bars.
     pub(crate) title: String,
-    /// Names and values; names are also the classes that have colours below.
-    pub(crate) bars: Vec<(String, f64)>,
+    /// From above.
+    pub(crate) bars: Vec<Bar>,
+}
+
+/// One bar.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Bar {
+    /// The name, which is also the class that has a colour below.
+    pub(crate) name: String,
+    /// Stands behind the bar.
+    pub(crate) value: f64,
+    /// How many times the base it is; the same or nearly so as the ratio of their values.
+    pub(crate) ratio: Option<f64>,
 }
 
 impl Chart {
@@ -54,8 +65,8 @@ impl Chart {
     }
 
     fn group(&self, text: &mut String, group: &Group, left: u32, top: u32) {
-        let base = group.bars.iter().find(|(name, _)| *name == self.base).map(|(_, value)| *value);
-        let longest = group.bars.iter().map(|(_, value)| *value).fold(0.0, f64::max);
+        let base = group.bars.iter().find(|bar| bar.name == self.base).map(|bar| bar.value);
+        let longest = group.bars.iter().map(|bar| bar.value).fold(0.0, f64::max);
         // Without its base a group has only its own scale.
         let unit = base.filter(|base| *base > 0.0).unwrap_or(longest).max(f64::MIN_POSITIVE);
         let bars_left = left + NAMES;
@@ -63,43 +74,34 @@ impl Chart {
         let mut put = |line: String| text.push_str(&(line + "\n"));
         put(format!("<text class=\"group\" x=\"{left}\" y=\"{}\">{}</text>", top + 12, escape(&group.title)));
         let bars_top = top + GROUP_TITLE;
-        for (at, (name, value)) in group.bars.iter().enumerate() {
+        for (at, bar) in group.bars.iter().enumerate() {
             let y = bars_top + at as u32 * BAR_STEP;
-            let ratio = value / unit;
+            let ratio = bar.ratio.unwrap_or(bar.value / unit);
             let length = (ratio.min(SCALE_MAX) * scale).max(1.0);
-            let (middle, class) = (y + BAR - 2, class(name));
-            put(format!(
-                "<text class=\"name {class}\" x=\"{}\" y=\"{middle}\">{}</text>",
-                bars_left - 6,
-                escape(name)
-            ));
+            let (middle, class) = (y + BAR - 2, class(&bar.name));
+            let (x, label) = (bars_left - 6, escape(&bar.name));
+            put(format!("<text class=\"name {class}\" x=\"{x}\" y=\"{middle}\">{label}</text>"));
             let end = f64::from(bars_left) + length;
             if ratio > SCALE_MAX {
                 // Longer than there is room for: its end is cut off aslant.
-                let (y, low) = (f64::from(y), f64::from(y + BAR));
-                put(format!(
-                    "<path class=\"bar {class}\" d=\"M{bars_left} {y}H{end:.1}L{:.1} {low}H{bars_left}Z\"/>",
-                    end - 7.0
-                ));
+                let (low, short) = (y + BAR, end - 7.0);
+                let path = format!("M{bars_left} {y}H{end:.1}L{short:.1} {low}H{bars_left}Z");
+                put(format!("<path class=\"bar {class}\" d=\"{path}\"/>"));
             } else {
-                put(format!(
-                    "<rect class=\"bar {class}\" x=\"{bars_left}\" y=\"{y}\" width=\"{length:.1}\" height=\"{BAR}\"/>"
-                ));
+                let size = format!("width=\"{length:.1}\" height=\"{BAR}\"");
+                put(format!("<rect class=\"bar {class}\" x=\"{bars_left}\" y=\"{y}\" {size}/>"));
+            }
+            if base.is_some() && ratio >= 1.0 {
+                // The base's length, where no value stands in the way.
+                let (x, top, low) = (f64::from(bars_left) + scale, y - 2, y + BAR + 2);
+                put(format!("<path class=\"line\" d=\"M{x:.1} {top}V{low}\"/>"));
             }
             let times = match base {
-                Some(_) if *name != self.base => format!(" <tspan class=\"quiet\">×{ratio:.2}</tspan>"),
+                Some(_) if bar.name != self.base => format!(" <tspan class=\"quiet\">×{ratio:.2}</tspan>"),
                 _ => String::new(),
             };
-            let (shown, unit) = (short(*value), self.unit);
-            put(format!(
-                "<text class=\"value\" x=\"{:.1}\" y=\"{middle}\">{shown} {unit}{times}</text>",
-                end + 6.0
-            ));
-        }
-        if base.is_some() {
-            let x = f64::from(bars_left) + scale;
-            let low = bars_top + group.bars.len() as u32 * BAR_STEP;
-            put(format!("<path class=\"line\" d=\"M{x:.1} {}V{low}\"/>", bars_top - 3));
+            let (x, shown, unit) = (end + 6.0, short(bar.value), self.unit);
+            put(format!("<text x=\"{x:.1}\" y=\"{middle}\">{shown} {unit}{times}</text>"));
         }
     }
 }
@@ -146,10 +148,11 @@ text { font-family: system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans',
 .name.cashew { fill: #1f2328; font-weight: 600 }
 .quiet { fill: #59636e }
 .page { fill: #ffffff }
-.line { stroke: #59636e; stroke-dasharray: 3 3; fill: none }
+.line { stroke: #1f2328; fill: none }
 .bar { fill: #afb8c1 }
 .bar.cashew { fill: #d9660d }
-.bar.nutcracker, .bar.direct { fill: #8c959f }
+.bar.nutcracker { fill: #8c959f }
+.bar.direct { fill: #c4cbd2 }
 .bar.haproxy { fill: #79aede }
 .bar.envoy { fill: #b295d8 }
 .bar.mcproxy { fill: #74bd94 }
@@ -158,10 +161,11 @@ text { font-family: system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans',
   .name, .quiet { fill: #9198a1 }
   .name.cashew { fill: #e6edf3 }
   .page { fill: #0d1117 }
-  .line { stroke: #9198a1 }
+  .line { stroke: #e6edf3 }
   .bar { fill: #57606a }
   .bar.cashew { fill: #f0883e }
-  .bar.nutcracker, .bar.direct { fill: #6e7681 }
+  .bar.nutcracker { fill: #7d8590 }
+  .bar.direct { fill: #484f58 }
   .bar.haproxy { fill: #3d77ad }
   .bar.envoy { fill: #7d5fae }
   .bar.mcproxy { fill: #3a8a5f }
@@ -190,8 +194,8 @@ mod tests {
     use super::*;
 
     fn chart() -> Chart {
-        let bars =
-            |values: &[(&str, f64)]| values.iter().map(|(name, it)| ((*name).to_owned(), *it)).collect();
+        let bar = |&(name, value): &(&str, f64)| Bar { name: name.to_owned(), value, ratio: None };
+        let bars = |values: &[(&str, f64)]| values.iter().map(bar).collect();
         Chart {
             title: "Costs & <more>".to_owned(),
             subtitle: "shorter is better".to_owned(),
@@ -224,7 +228,11 @@ mod tests {
         ] {
             assert!(svg.contains(part), "no {part} in\n{svg}");
         }
+        // Over the base itself and what is longer, so that no value is crossed.
         assert_eq!(svg.matches("class=\"line\"").count(), 2);
+        let mut chart = chart();
+        chart.groups[0].bars[1].ratio = Some(0.75);
+        assert!(chart.svg().contains("5.00 µs <tspan class=\"quiet\">×0.75</tspan>"));
         assert!(!svg.contains("NaN") && !svg.contains("inf"));
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct Outcome {
     pub(crate) latency: Histogram<u64>,
     /// Open loop only: requests that were due but never sent. They are in `latency` with the time they waited.
     pub(crate) unsent: u64,
+    /// Open loop only: nanoseconds by which the generator itself was late, though a client was free. `latency` has them in it.
+    pub(crate) late: Histogram<u64>,
 }
 
 /// Clients connected to one address.
@@ -96,7 +98,7 @@ impl<'a> Load<'a> {
         };
         // Held for the run: closing it takes it out of the epoll.
         let timer = self.tick(&pace)?;
-        let mut tally = Tally { latency: new_histogram(), requests: 0, last: start };
+        let mut tally = Tally { latency: new_histogram(), late: new_histogram(), requests: 0, last: start };
         let mut events = Vec::with_capacity(EVENTS_MAX);
         let mut now = start;
         // The last moment at which nothing was owed, or something was answered.
@@ -106,6 +108,9 @@ impl<'a> Load<'a> {
                 if !self.start(at, &mut pace, now)? {
                     self.idle.push_front(at);
                     break;
+                }
+                if timer.is_some() {
+                    tally.late.saturating_record(nanos(now - self.clients[at].since));
                 }
             }
             self.wait(&mut events)?;
@@ -128,8 +133,8 @@ impl<'a> Load<'a> {
             tally.latency.saturating_record_n(nanos(end - *at), depth.into());
         }
         let unsent = late.len() as u64 * u64::from(depth);
-        let Tally { latency, requests, last } = tally;
-        Ok(Outcome { requests, elapsed: last - start, latency, unsent })
+        let Tally { latency, late, requests, last } = tally;
+        Ok(Outcome { requests, elapsed: last - start, latency, unsent, late })
     }
 
     fn is_idle(&self) -> bool {
@@ -228,6 +233,7 @@ impl<'a> Load<'a> {
 /// What is counted while the load runs.
 struct Tally {
     latency: Histogram<u64>,
+    late: Histogram<u64>,
     requests: u64,
     /// The last reply.
     last: Instant,

@@ -1,11 +1,13 @@
 //! The servers and the proxies: how each is started, and its configuration. The configurations are equivalent:
 //! the same four servers, one worker thread, one connection per server where the proxy shares them.
 
+mod config;
+
 use crate::process::{Process, find_program, version_of};
 use crate::report::grouped;
 use crate::scenario::{Protocol, Scenario};
-use anyhow::{Context as _, Result, bail, ensure};
-use std::fmt::Write as _;
+use anyhow::{Context as _, Result, ensure};
+use config::{envoy_config, haproxy_clients, haproxy_config, mcproxy_config, pool_config};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -142,12 +144,10 @@ impl Program {
             Kind::Nutcracker | Kind::Cashew | Kind::Mcproxy => "-V",
         };
         let text = version_of(&self.path, flag);
-        // Envoy begins with its path.
-        Some(if self.kind == Kind::Envoy {
-            text.rsplit(' ').next().unwrap_or_default().to_owned()
-        } else {
-            text
-        })
+        // Envoy says PATH version: COMMIT/VERSION/...
+        let short =
+            text.split('/').rev().nth(3).filter(|_| self.kind == Kind::Envoy).map(|it| format!("envoy {it}"));
+        Some(short.unwrap_or(text))
     }
 
     /// Why it cannot take part in a scenario, beside not speaking its protocol.
@@ -236,84 +236,6 @@ fn build_cashew() -> Result<PathBuf> {
     programs.next_back().context("cargo named no program")
 }
 
-/// The same file for nutcracker and cashew. Names of servers, not their ports, decide where keys go, so that
-/// every run spreads them alike.
-fn pool_config(port: u16, protocol: Protocol, servers: &[SocketAddr]) -> String {
-    let redis = protocol == Protocol::Redis;
-    let mut text = format!(
-        "bench:\n  listen: 127.0.0.1:{port}\n  hash: fnv1a_64\n  distribution: ketama\n  redis: {redis}\n  \
-         timeout: 5000\n  preconnect: true\n  auto_eject_hosts: false\n  server_connections: 1\n  servers:\n"
-    );
-    for (at, server) in servers.iter().enumerate() {
-        writeln!(text, "    - {server}:1 server{}", at + 1).expect("a String takes all");
-    }
-    text
-}
-
-/// How many clients haproxy may have at most: it has two descriptors for each and does not start when the system allows it
-/// too few.
-fn haproxy_clients() -> u64 {
-    let descriptors =
-        rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX);
-    (descriptors.saturating_sub(HAPROXY_SPARE) / 2).min(HAPROXY_CLIENTS_MAX)
-}
-
-fn haproxy_config(port: u16, servers: &[SocketAddr], clients: u64) -> Result<String> {
-    let Some(first) = servers.first() else { bail!("no server") };
-    Ok(format!(
-        "global\n  nbthread 1\n  maxconn {clients}\ndefaults\n  mode tcp\n  timeout connect 5s\n  \
-         timeout client 60s\n  timeout server 60s\nlisten bench\n  bind 127.0.0.1:{port}\n  server server1 {first}\n"
-    ))
-}
-
-/// Envoy's redis proxy over the same servers. It sends each request as it comes, which is its default.
-fn envoy_config(port: u16, servers: &[SocketAddr]) -> String {
-    let address = |address: SocketAddr| {
-        format!("{{ socket_address: {{ address: {}, port_value: {} }} }}", address.ip(), address.port())
-    };
-    let mut text = format!(
-        r#"static_resources:
-  listeners:
-  - name: bench
-    address: {}
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.redis_proxy
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.redis_proxy.v3.RedisProxy
-          stat_prefix: bench
-          settings: {{ op_timeout: 5s }}
-          prefix_routes: {{ catch_all_route: {{ cluster: bench }} }}
-  clusters:
-  - name: bench
-    type: STATIC
-    connect_timeout: 5s
-    lb_policy: MAGLEV
-    load_assignment:
-      cluster_name: bench
-      endpoints:
-      - lb_endpoints:
-"#,
-        address((std::net::Ipv4Addr::LOCALHOST, port).into())
-    );
-    for &server in servers {
-        writeln!(text, "        - endpoint: {{ address: {} }}", address(server)).expect("a String takes all");
-    }
-    text
-}
-
-/// memcached's own proxy over the same servers: all commands go to the pool, which hashes keys.
-fn mcproxy_config(servers: &[SocketAddr]) -> String {
-    let mut text = "function mcp_config_pools(old)\n    return mcp.pool({\n".to_owned();
-    for (at, server) in servers.iter().enumerate() {
-        let (ip, port) = (server.ip(), server.port());
-        writeln!(text, "        mcp.backend('server{}', '{ip}', {port}),", at + 1)
-            .expect("a String takes all");
-    }
-    text + "    })\nend\n\nfunction mcp_config_routes(pool)\n    \
-            mcp.attach(mcp.CMD_ANY_STORAGE, function(request) return pool(request) end)\nend\n"
-}
-
 /// The program of the servers of a protocol, and its flag for the version.
 pub(crate) fn server_program(protocol: Protocol) -> (&'static str, &'static str) {
     match protocol {
@@ -375,10 +297,6 @@ fn memcached_arguments(command: &mut Command, port: u16) {
 const SERVERS: usize = 4;
 /// More than any scenario has clients.
 const CLIENTS_MAX: &str = "15000";
-/// More than any scenario has.
-const HAPROXY_CLIENTS_MAX: u64 = 15_000;
-/// Descriptors that are not clients', with room.
-const HAPROXY_SPARE: u64 = 100;
 
 #[cfg(test)]
 mod tests {
@@ -391,25 +309,6 @@ mod tests {
             assert_eq!(kind.name(), name);
         }
         assert!(Kind::parse("squid").is_err());
-    }
-
-    #[test]
-    fn configurations() {
-        let servers: Vec<SocketAddr> =
-            ["127.0.0.1:7001", "127.0.0.1:7002"].map(|s| s.parse().unwrap()).into();
-        let pool = pool_config(22_121, Protocol::Memcached, &servers);
-        for line in ["  listen: 127.0.0.1:22121\n", "  redis: false\n", "    - 127.0.0.1:7002:1 server2\n"] {
-            assert!(pool.contains(line), "{pool}");
-        }
-        let haproxy = haproxy_config(22_122, &servers, 4_000).unwrap();
-        assert!(haproxy.contains("  maxconn 4000\n"), "{haproxy}");
-        assert!(haproxy.contains("  bind 127.0.0.1:22122\n  server server1 127.0.0.1:7001\n"), "{haproxy}");
-        assert!(haproxy_config(22_122, &[], 4_000).is_err());
-        let envoy = envoy_config(22_123, &servers);
-        let endpoint =
-            "- endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: 7002 } } }\n";
-        assert!(envoy.contains("port_value: 22123 } }\n") && envoy.ends_with(endpoint), "{envoy}");
-        assert!(mcproxy_config(&servers).contains("mcp.backend('server2', '127.0.0.1', 7002),\n"));
     }
 
     #[test]

@@ -116,6 +116,9 @@ pub(crate) struct Round {
     pub(crate) seconds: f64,
     /// Open loop: requests that were due but never sent.
     pub(crate) unsent: u64,
+    /// Open loop: by how much the generator itself sent late, 99 of 100 at most.
+    #[serde(default)]
+    pub(crate) late_p99_ns: Option<u64>,
     /// Latency as the clients saw it.
     pub(crate) latency: Latency,
     /// What the proxy used; nothing for `direct`.

@@ -10,7 +10,7 @@ pub(crate) fn render(record: &Record) -> String {
     let controls = control_rows(record);
     if controls.len() > 1 {
         text.push_str("\nBeside it another load generator; in brackets our own:\n\n");
-        text.push_str(&table(&controls));
+        text.push_str(&table_with(&controls, 3));
     }
     let notes = remarks(record);
     if !notes.is_empty() {
@@ -33,14 +33,13 @@ pub(crate) fn remarks(record: &Record) -> Vec<String> {
         Some(format!("FAILED: {}, {}: {why}", scenario.name, proxy.proxy))
     });
     let doubts = proxies().filter_map(|(scenario, proxy)| {
+        scenario.rate.or(record.rate)?;
         let busy = middle(proxy, |it| Some(busy(it, it.generator_cpu.total_ns)))?;
-        let open = scenario.rate.or(record.rate).is_some();
-        (open && busy >= GENERATOR_BUSY_MAX).then(|| {
-            let share = busy * 100.0;
-            format!(
-                "DOUBTFUL: {}, {}: the generator was busy for {share:.0}%, so the latency is also its own",
-                scenario.name, proxy.proxy
-            )
+        let late = middle(proxy, late_us)?;
+        let p99 = middle(proxy, |it| Some(it.latency.p99_ns as f64 / 1e3))?;
+        (busy >= GENERATOR_BUSY_MAX || late > p99 / 2.0).then(|| {
+            let (name, proxy, share) = (&scenario.name, &proxy.proxy, busy * 100.0);
+            format!("DOUBTFUL: {name}, {proxy}: the generator itself was late by {late:.0} us (p99) and busy for {share:.0}%")
         })
     });
     let strace = proxies().any(|(_, proxy)| proxy.syscalls.as_ref().is_some_and(|it| it.tool == "strace"));
@@ -102,6 +101,7 @@ const COLUMNS: &[Column] = &[
     ("servers us/req", |proxy, _| fixed(middle(proxy, |it| per_request_us(it, it.servers_cpu.total_ns)), 2)),
     ("proxy busy", |proxy, _| percent(middle(proxy, |it| Some(busy(it, it.proxy.as_ref()?.cpu.total_ns))))),
     ("generator busy", |proxy, _| percent(middle(proxy, |it| Some(busy(it, it.generator_cpu.total_ns))))),
+    ("late p99 us", |proxy, _| fixed(middle(proxy, late_us), 0)),
     ("calls/req", |proxy, _| fixed(calls_per_request(proxy), 2)),
     ("unsent", |proxy, _| Some(grouped(proxy.rounds.iter().map(|it| it.unsent).sum()))),
 ];
@@ -113,7 +113,7 @@ fn rows(record: &Record) -> Vec<Vec<String>> {
     let open = record.rate.is_some() || record.half;
     let shown = |(title, _): &&Column| match *title {
         "calls/req" => counted,
-        "unsent" => open,
+        "unsent" | "late p99 us" => open,
         _ => true,
     };
     let columns: Vec<&Column> = COLUMNS.iter().filter(shown).collect();
@@ -163,6 +163,11 @@ pub(crate) fn calls_per_request(proxy: &ProxyRecord) -> Option<f64> {
 /// What the others of a scenario are compared with.
 pub(crate) fn baseline(scenario: &ScenarioRecord) -> Option<&ProxyRecord> {
     scenario.proxies.iter().find(|proxy| proxy.proxy == BASELINE)
+}
+
+/// How late the generator itself was.
+fn late_us(round: &Round) -> Option<f64> {
+    round.late_p99_ns.map(|late| late as f64 / 1e3)
 }
 
 /// Processor time of the proxy per request; nothing for `direct`.
@@ -239,20 +244,26 @@ pub(crate) fn grouped(value: u64) -> String {
     text
 }
 
-/// Markdown with columns aligned: names to the left, figures to the right.
+/// Markdown with columns aligned: two of names to the left, figures to the right.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    table_with(rows, 2)
+}
+
+/// The same with so many columns of names.
+pub(crate) fn table_with(rows: &[Vec<String>], names: usize) -> String {
     let columns = rows.first().map_or(0, Vec::len);
+    let width = |cell: &String| cell.chars().count();
     let widths: Vec<usize> =
-        (0..columns).map(|at| rows.iter().map(|row| row[at].len()).max().unwrap_or(0)).collect();
+        (0..columns).map(|at| rows.iter().map(|row| width(&row[at])).max().unwrap_or(0)).collect();
     let line = |row: &Vec<String>| {
         let cells = row.iter().zip(&widths).enumerate().map(|(at, (cell, width))| match at {
-            0 | 1 => format!("{cell:<width$}"),
+            _ if at < names => format!("{cell:<width$}"),
             _ => format!("{cell:>width$}"),
         });
         format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "))
     };
     let rule = widths.iter().enumerate().map(|(at, &width)| match at {
-        0 | 1 => "-".repeat(width),
+        _ if at < names => "-".repeat(width),
         _ => format!("{}:", "-".repeat(width.saturating_sub(1))),
     });
     let rule = format!("| {} |\n", rule.collect::<Vec<_>>().join(" | "));

@@ -61,6 +61,7 @@ impl Turn<'_> {
             requests: outcome.requests,
             seconds: outcome.elapsed.as_secs_f64(),
             unsent: outcome.unsent,
+            late_p99_ns: (!outcome.late.is_empty()).then(|| outcome.late.value_at_quantile(0.99)),
             latency: latency(&outcome),
             proxy,
             servers_cpu: servers_cpu.fold(Cpu::default(), Cpu::plus),

@@ -1,13 +1,13 @@
 //! What stands between the document's markers, a row per block and per chart.
 
-use crate::chart::{Chart, Group};
+use crate::chart::{Bar, Chart, Group};
 use crate::document::Sources;
 use crate::proxies::{KINDS, Kind};
 use crate::record::{ProxyRecord, Record, Round, ScenarioRecord};
 use crate::relief;
 use crate::report::{
     baseline, calls_per_request, control_rows, cpu_us, fixed, grouped, machine, middle, per_request_us,
-    ratio, remarks, requests_per_second, table, versions,
+    ratio, remarks, requests_per_second, table, table_with,
 };
 use crate::scenario::{Scenario, select};
 use std::collections::BTreeSet;
@@ -43,12 +43,14 @@ fn machines(sources: &Sources) -> String {
         text.push_str("**Provisional: measured while the machine did other work.**\n\n");
     }
     for (file, record) in &sources.0 {
-        let rounds = format!("{} rounds of {:.1} s", record.rounds, record.seconds);
-        writeln!(text, "- `{file}`: {}, {}; {rounds}", record.date, machine(record))
-            .expect("a String takes all");
+        let (rounds, seconds) = (record.rounds, record.seconds);
+        let day = &record.date;
+        writeln!(text, "- `{file}`: {day}, {}; {rounds} rounds of {seconds:.1} s", machine(record))
+            .expect(TAKES_ALL);
     }
-    let all: BTreeSet<String> = sources.all().into_iter().map(versions).collect();
-    all.iter().for_each(|versions| writeln!(text, "- {versions}").expect("a String takes all"));
+    let versions: BTreeSet<(&String, &String)> =
+        sources.all().iter().flat_map(|record| &record.versions).collect();
+    versions.iter().for_each(|(name, it)| writeln!(text, "- {name}: {it}").expect(TAKES_ALL));
     text
 }
 
@@ -74,7 +76,7 @@ fn cost(sources: &Sources) -> String {
     } else {
         format!("Less than cashew needed: {}.", cheaper.join("; "))
     };
-    format!("{}\n{}\n{verdict}\n", image("cpu", "CPU time per request by proxy"), table(&rows))
+    format!("{}\n{}\n{verdict}\n", image("cpu", "CPU time per request by proxy"), table_with(&rows, 1))
 }
 
 /// Peers whose median is below cashew's by more than what figures of two decimals leave open.
@@ -143,7 +145,7 @@ fn latency(sources: &Sources) -> String {
     for (row, scenario) in rows[1..].iter_mut().zip(scenarios) {
         row.insert(1, scenario.rate.map_or("-".to_owned(), grouped));
     }
-    format!("{}\n{}", image("latency", "p99 latency at half of saturation by proxy"), table(&rows))
+    format!("{}\n{}", image("latency", "p99 latency at half of saturation by proxy"), table_with(&rows, 1))
 }
 
 fn memory(proxy: &ProxyRecord) -> Option<String> {
@@ -155,7 +157,7 @@ fn control(sources: &Sources) -> String {
     let mut all = rows.first().cloned().unwrap_or_default();
     all.extend(rows.into_iter().skip(1).flat_map(|rows| rows.into_iter().skip(1)));
     all[1..].iter_mut().for_each(|row| row[0] = title(&row[0]));
-    if all.len() > 1 { table(&all) } else { "Not measured.\n".to_owned() }
+    if all.len() > 1 { table_with(&all, 3) } else { "Not measured.\n".to_owned() }
 }
 
 fn relieved(sources: &Sources) -> String {
@@ -184,7 +186,7 @@ fn image(name: &str, what: &str) -> String {
 
 /// A table of the closed loop with a row per scenario and a column per proxy.
 fn closed(sources: &Sources, cell: impl Fn(&ProxyRecord) -> Option<String>) -> String {
-    table(&by_proxy(&sources.closed(), cell))
+    table_with(&by_proxy(&sources.closed(), cell), 1)
 }
 
 /// A row per scenario, a column per proxy that has something to show in any.
@@ -229,24 +231,24 @@ fn p99_us(round: &Round) -> Option<f64> {
 
 fn cpu_chart(sources: &Sources) -> Option<Chart> {
     let title = "CPU time of the proxy per request";
-    let subtitle = "one worker thread; bars relative to nutcracker (dashed line); shorter is better; haproxy does not shard";
+    let subtitle = "one worker thread; bars relative to nutcracker (the line); shorter is better; haproxy does not shard";
     chart(title, subtitle, NUTCRACKER, groups(&sources.closed(), cpu_us))
 }
 
 fn latency_chart(sources: &Sources) -> Option<Chart> {
     let title = "p99 latency at half of the load that the slowest sharding proxy can carry";
-    let subtitle =
-        "from the intended send time; bars relative to nutcracker (dashed line); shorter is better";
+    let subtitle = "from the intended send time; bars relative to nutcracker (the line); shorter is better";
     chart(title, subtitle, NUTCRACKER, groups(&sources.open(), p99_us))
 }
 
 fn relief_chart(sources: &Sources) -> Option<Chart> {
     let record = sources.relief()?;
     let title = "CPU time of one redis per request";
-    let subtitle = "many unpipelined clients, directly and through a proxy; bars relative to direct (dashed line); shorter is better";
-    let groups =
-        record.scenarios.iter().map(|scenario| group(scenario, scenario.name.clone(), relief::server_us));
-    chart(title, subtitle, Kind::Direct.name(), groups.collect())
+    let subtitle = "many unpipelined clients, directly and through a proxy; bars relative to direct (the line); shorter is better";
+    let base = Kind::Direct.name();
+    let each = |it: &ScenarioRecord| group(it, it.name.clone(), base, relief::server_us);
+    let groups = record.scenarios.iter().map(each);
+    chart(title, subtitle, base, groups.collect())
 }
 
 fn chart(title: &str, subtitle: &str, base: &str, groups: Vec<Group>) -> Option<Chart> {
@@ -261,18 +263,27 @@ fn groups(records: &[&Record], figure: fn(&Round) -> Option<f64>) -> Vec<Group> 
     let found = wanted.iter().filter_map(|scenario| {
         let name = scenario.name();
         let record = scenarios(records).into_iter().find(|it| it.name == name)?;
-        Some(group(record, scenario.title(), figure))
+        Some(group(record, scenario.title(), NUTCRACKER, figure))
     });
     found.collect()
 }
 
-/// What a proxy did in a scenario, one bar each.
-fn group(scenario: &ScenarioRecord, title: String, figure: fn(&Round) -> Option<f64>) -> Group {
-    let bars =
-        scenario.proxies.iter().filter_map(|proxy| Some((proxy.proxy.clone(), middle(proxy, figure)?)));
+/// What each proxy did in a scenario, relative to `base`.
+fn group(scenario: &ScenarioRecord, title: String, base: &str, figure: fn(&Round) -> Option<f64>) -> Group {
+    let base = proxy_of(scenario, base);
+    let bars = scenario.proxies.iter().filter_map(|proxy| {
+        let value = middle(proxy, figure)?;
+        // The same ratio as in the tables.
+        Some(Bar {
+            name: proxy.proxy.clone(),
+            value,
+            ratio: base.and_then(|base| ratio(proxy, base, figure)),
+        })
+    });
     Group { title, bars: bars.collect() }
 }
 
+const TAKES_ALL: &str = "a String takes all";
 const CASHEW: &str = "cashew";
 const NUTCRACKER: &str = "nutcracker";
 /// The set of scenarios that charts show.

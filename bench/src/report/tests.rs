@@ -12,6 +12,7 @@ fn round(number: u32, requests: u64, cpu_us: Option<u64>) -> Round {
         requests,
         seconds: 2.0,
         unsent: 7,
+        late_p99_ns: None,
         latency: Latency { p50_ns: 400_000, p99_ns: 900_400, p999_ns: 1_500_000, max_ns: 2_000_000 },
         proxy: cpu_us.map(|us| ProxyUse { cpu: cpu(us), rss_bytes: 3 << 19 }),
         servers_cpu: cpu(requests * 4),
@@ -106,10 +107,17 @@ fn a_rate_of_its_own_stands_behind_the_name() {
     assert_eq!(rows[1][0], "redis-get at 12,345/s");
     assert_eq!(rows[0].last().unwrap(), "unsent");
     assert_eq!(remarks(&record), ["FAILED: redis-get, haproxy: wrong reply", "a note"]);
-    // 2 s long, so the generator was busy all the time.
-    record.scenarios[0].proxies[1].rounds[0].generator_cpu.total_ns = 2_000_000_000;
-    record.scenarios[0].proxies[1].rounds.truncate(1);
-    assert!(remarks(&record)[1].starts_with("DOUBTFUL: redis-get, cashew: the generator was busy for 100%"));
+    let round = &mut record.scenarios[0].proxies[1].rounds[0];
+    round.late_p99_ns = Some(400_000);
+    assert_eq!(remarks(&record).len(), 2, "late by less than half of the 900 us");
+    record.scenarios[0].proxies[1].rounds.iter_mut().for_each(|round| round.late_p99_ns = Some(600_000));
+    let doubt = "DOUBTFUL: redis-get, cashew: the generator itself was late by 600 us (p99) and busy for 50%";
+    assert_eq!(remarks(&record)[1], doubt);
+    // 2 s long.
+    let busy =
+        |round: &mut Round| (round.generator_cpu.total_ns, round.late_p99_ns) = (2_000_000_000, Some(0));
+    record.scenarios[0].proxies[1].rounds.iter_mut().for_each(busy);
+    assert!(remarks(&record)[1].ends_with("late by 0 us (p99) and busy for 100%"));
 }
 
 #[test]
