@@ -26,7 +26,7 @@ use crate::data::Rng;
 use crate::load::raise_descriptor_limit;
 use crate::machine::{Machine, commit, now_utc};
 use crate::process::{find_program, version_of};
-use crate::proxies::{Kind, Program, server_program};
+use crate::proxies::{Kind, Paths, Program, server_program};
 use crate::record::bench_dir;
 use crate::scenario::Protocol;
 use anyhow::{Context as _, Result, ensure};
@@ -34,7 +34,7 @@ use fault::FAULTS;
 use serde::{Deserialize, Serialize};
 use stage::Stage;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) use summary::render;
 use tally::Outcome;
@@ -96,7 +96,7 @@ pub(crate) struct Options {
     /// Only faults whose names begin so; separated by commas.
     pub(crate) only: Option<String>,
     /// A program to use instead of building it.
-    pub(crate) cashew: Option<PathBuf>,
+    pub(crate) paths: Paths,
     /// cashew's worker threads.
     pub(crate) threads: u32,
     /// Keep the results among those of the project.
@@ -170,7 +170,7 @@ pub(crate) fn chaos(options: &Options, stop: &AtomicBool) -> Result<ChaosRecord>
         record.versions.insert(name.to_owned(), version_of(&program, flag));
     }
     for &kind in &options.proxies {
-        match Program::find(kind, options.cashew.as_deref()) {
+        match Program::find(kind, &options.paths) {
             Ok(program) => {
                 let version = program.version().map(|version| (kind.name().to_owned(), version));
                 record.versions.extend(version);
@@ -267,7 +267,7 @@ mod tests {
             seconds,
             proxies: Vec::new(),
             only: only.map(str::to_owned),
-            cashew: None,
+            paths: Paths::default(),
             threads: 1,
             save: false,
         };

@@ -7,7 +7,7 @@ use crate::scenario::{Mix, Scenario};
 use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
@@ -174,10 +174,22 @@ pub(crate) fn connect(target: SocketAddr) -> Result<OwnedFd> {
     }
 }
 
+/// Connects, and waits until that is done: many clients that come at once would overflow the queue of connections to be
+/// accepted, and those that did would try again only after a second.
+///
+/// # Errors
+/// When no socket can be opened or the peer refuses.
+pub(crate) fn connect_at_once(target: SocketAddr) -> Result<OwnedFd> {
+    let socket = TcpStream::connect(target).with_context(|| format!("connecting to {target}"))?;
+    socket.set_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::SCENARIOS;
+    use crate::scenario::USUAL;
 
     /// Answers the whole of a batch as a right server would.
     fn answer(client: &Client, script: Script<'_>) -> Vec<u8> {
@@ -198,7 +210,7 @@ mod tests {
 
     #[test]
     fn counts_replies_over_any_split() {
-        let scenario = Scenario { depth: 5, mix: Mix::GetsPerSet(1), ..SCENARIOS[0] };
+        let scenario = Scenario { depth: 5, mix: Mix::GetsPerSet(1), ..USUAL };
         let data = Data::new(50, 64);
         let script = Script { scenario: &scenario, data: &data };
         let replies = answer(&filled(&scenario, &data), script);
@@ -213,7 +225,7 @@ mod tests {
     #[test]
     fn refuses_what_answers_nothing() {
         let data = Data::new(50, 64);
-        let script = Script { scenario: &SCENARIOS[0], data: &data };
+        let script = Script { scenario: &USUAL, data: &data };
         let mut client = filled(script.scenario, &data);
         let replies = [answer(&client, script), b"+OK\r\n".to_vec()].concat();
         assert!(client.check(script, &replies).unwrap_err().to_string().contains("answer nothing"));
@@ -221,7 +233,7 @@ mod tests {
 
     #[test]
     fn keys_of_one_get_differ() {
-        let scenario = Scenario { keys_per_get: 20, depth: 3, ..SCENARIOS[0] };
+        let scenario = Scenario { keys_per_get: 20, depth: 3, ..USUAL };
         let client = filled(&scenario, &Data::new(20, 64));
         for keys in client.keys.chunks(20) {
             let mut sorted = keys.to_vec();

@@ -1,7 +1,7 @@
 //! The load generator: one thread, one epoll, all clients of a scenario. It is kept cheap (one send and one
 //! receive per batch of requests) so that on a small machine the proxy gets most of the processor.
 
-use crate::client::{Client, Script, connect};
+use crate::client::{Client, Script, connect, connect_at_once};
 use crate::data::Rng;
 use crate::pace::{Pace, Schedule};
 use anyhow::{Context as _, Result, bail, ensure};
@@ -27,6 +27,8 @@ pub(crate) struct Outcome {
     pub(crate) latency: Histogram<u64>,
     /// Open loop only: requests that were due but never sent. They are in `latency` with the time they waited.
     pub(crate) unsent: u64,
+    /// Open loop only: nanoseconds by which the generator itself was late, though a client was free. `latency` has them in it.
+    pub(crate) late: Histogram<u64>,
 }
 
 /// Clients connected to one address.
@@ -37,6 +39,8 @@ pub(crate) struct Load<'a> {
     stop: &'a AtomicBool,
     epoll: OwnedFd,
     clients: Vec<Client>,
+    /// Connected, and never used. Held for the proxy's sake.
+    bystanders: Vec<OwnedFd>,
     /// Clients without a batch, the longest idle first.
     idle: VecDeque<usize>,
     rng: Rng,
@@ -62,12 +66,20 @@ impl<'a> Load<'a> {
             stop,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             clients: (0..count).map(|_| Client::new(now)).collect(),
+            bystanders: Vec::new(),
             idle: (0..count).collect(),
             rng: Rng::new(seed),
             buffer: vec![0; RECEIVE_BYTES],
         };
+        for _ in 0..script.scenario.idle {
+            load.bystanders.push(connect_at_once(target)?);
+            ensure!(!stop.load(Ordering::Relaxed), "stopped");
+        }
         if !script.scenario.reconnect {
-            (0..count).try_for_each(|at| load.open(at))?;
+            for at in 0..count {
+                let socket = connect_at_once(target)?;
+                load.attend(at, socket)?;
+            }
         }
         Ok(load)
     }
@@ -86,7 +98,7 @@ impl<'a> Load<'a> {
         };
         // Held for the run: closing it takes it out of the epoll.
         let timer = self.tick(&pace)?;
-        let mut tally = Tally { latency: new_histogram(), requests: 0, last: start };
+        let mut tally = Tally { latency: new_histogram(), late: new_histogram(), requests: 0, last: start };
         let mut events = Vec::with_capacity(EVENTS_MAX);
         let mut now = start;
         // The last moment at which nothing was owed, or something was answered.
@@ -96,6 +108,9 @@ impl<'a> Load<'a> {
                 if !self.start(at, &mut pace, now)? {
                     self.idle.push_front(at);
                     break;
+                }
+                if timer.is_some() {
+                    tally.late.saturating_record(nanos(now - self.clients[at].since));
                 }
             }
             self.wait(&mut events)?;
@@ -118,8 +133,8 @@ impl<'a> Load<'a> {
             tally.latency.saturating_record_n(nanos(end - *at), depth.into());
         }
         let unsent = late.len() as u64 * u64::from(depth);
-        let Tally { latency, requests, last } = tally;
-        Ok(Outcome { requests, elapsed: last - start, latency, unsent })
+        let Tally { latency, late, requests, last } = tally;
+        Ok(Outcome { requests, elapsed: last - start, latency, unsent, late })
     }
 
     fn is_idle(&self) -> bool {
@@ -142,7 +157,10 @@ impl<'a> Load<'a> {
     }
 
     fn open(&mut self, at: usize) -> Result<()> {
-        let socket = connect(self.target)?;
+        self.attend(at, connect(self.target)?)
+    }
+
+    fn attend(&mut self, at: usize, socket: OwnedFd) -> Result<()> {
         epoll::add(&self.epoll, &socket, EventData::new_u64(at as u64), EventFlags::IN)?;
         let client = &mut self.clients[at];
         client.socket = Some(socket);
@@ -215,6 +233,7 @@ impl<'a> Load<'a> {
 /// What is counted while the load runs.
 struct Tally {
     latency: Histogram<u64>,
+    late: Histogram<u64>,
     requests: u64,
     /// The last reply.
     last: Instant,
@@ -247,7 +266,7 @@ pub(crate) fn raise_descriptor_limit(sockets: u64) -> Result<u64> {
 
 /// Without any reply for this long a run has failed.
 const STALL: Duration = Duration::from_secs(5);
-/// Above four of the largest values, so that a wake-up is nearly always one receive.
+/// Above what sockets usually hold of replies up to 16 KiB, so that a wake-up is nearly always one receive.
 const RECEIVE_BYTES: usize = 128 * 1024;
 /// Sockets handled per wait.
 const EVENTS_MAX: usize = 256;

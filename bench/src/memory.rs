@@ -23,7 +23,7 @@ use crate::machine::{Machine, commit, compiler, now_utc};
 use crate::measure::rss_bytes;
 use crate::preload::{preload, store};
 use crate::process::{TempDir, find_program, version_of};
-use crate::proxies::{Kind, Program, server_program, start_servers};
+use crate::proxies::{Kind, Paths, Program, server_program, start_servers};
 use crate::record::bench_dir;
 use crate::report::grouped;
 use crate::scenario::Protocol;
@@ -33,7 +33,6 @@ use serde::{Deserialize, Serialize};
 pub(crate) use situation::SITUATIONS;
 use situation::{Play, Situation};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 pub(crate) use summary::render;
@@ -47,7 +46,7 @@ pub(crate) struct Options {
     /// Only situations whose names begin so; separated by commas.
     pub(crate) only: Option<String>,
     /// A program to use instead of building it.
-    pub(crate) cashew: Option<PathBuf>,
+    pub(crate) paths: Paths,
     /// Keep the results among those of the project.
     pub(crate) save: bool,
 }
@@ -115,7 +114,7 @@ pub(crate) fn memory(options: &Options, stop: &AtomicBool) -> Result<MemoryRecor
     record.versions.insert("redis-server".to_owned(), version_of(&redis, flag));
     let mut programs = Vec::new();
     for &kind in &options.proxies {
-        match Program::find(kind, options.cashew.as_deref()) {
+        match Program::find(kind, &options.paths) {
             Ok(program) => {
                 record.versions.extend(program.version().map(|version| (kind.name().to_owned(), version)));
                 programs.push(program);

@@ -2,13 +2,13 @@
 //! reply: an error line, another key's value or a wrong length all end the run.
 
 use crate::data::{Data, KEY_BYTES, key_name};
-use crate::scenario::Protocol;
+use crate::scenario::{KEYS_PER_GET_MAX, Protocol};
 use std::io::Write as _;
 
 /// One request, by the numbers of its keys.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Request<'a> {
-    /// GET of one key, MGET or multi-get of more (at most 64, all different).
+    /// GET of one key, MGET or multi-get of more (at most 128, all different).
     Get(&'a [u32]),
     /// SET of a key to its value.
     Set(u32),
@@ -111,7 +111,8 @@ impl<'a> Reader<'a> {
 
     /// `VALUE key flags length`, data, ... `END`; a proxy may send the values in any order.
     fn values(&mut self, data: &Data, keys: &[u32]) -> Result<(), Stop> {
-        let mut missing: u64 = u64::MAX >> (64 - keys.len().clamp(1, 64));
+        const { assert!(KEYS_PER_GET_MAX <= u128::BITS, "a bit per key") };
+        let mut missing: u128 = u128::MAX >> (128 - keys.len().clamp(1, 128));
         loop {
             let line = self.line()?;
             if line == b"END" {

@@ -1,10 +1,13 @@
 //! The servers and the proxies: how each is started, and its configuration. The configurations are equivalent:
 //! the same four servers, one worker thread, one connection per server where the proxy shares them.
 
+mod config;
+
 use crate::process::{Process, find_program, version_of};
-use crate::scenario::Protocol;
-use anyhow::{Context as _, Result, bail, ensure};
-use std::fmt::Write as _;
+use crate::report::grouped;
+use crate::scenario::{Protocol, Scenario};
+use anyhow::{Context as _, Result, ensure};
+use config::{envoy_config, haproxy_clients, haproxy_config, mcproxy_config, pool_config};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,6 +20,10 @@ pub(crate) enum Kind {
     Direct,
     /// haproxy in TCP mode, forwarding to the first server.
     Haproxy,
+    /// Envoy with its redis proxy.
+    Envoy,
+    /// memcached as a proxy of other memcached.
+    Mcproxy,
     /// nutcracker (twemproxy).
     Nutcracker,
     /// This project.
@@ -24,17 +31,13 @@ pub(crate) enum Kind {
 }
 
 /// Every kind by name, in the order of rounds; the first that others are compared with is nutcracker.
-pub(crate) const KINDS: [(&str, Kind); 4] = [
+pub(crate) const KINDS: [(&str, Kind); 6] = [
     ("nutcracker", Kind::Nutcracker),
     ("cashew", Kind::Cashew),
     ("haproxy", Kind::Haproxy),
+    ("envoy", Kind::Envoy),
+    ("mcproxy", Kind::Mcproxy),
     ("direct", Kind::Direct),
-];
-
-/// What a reader of the figures has to know.
-pub(crate) const NOTES: [&str; 2] = [
-    "haproxy runs in TCP mode: it does not know the protocol, cannot shard, and forwards each client over a connection of its own to the first server",
-    "direct is no proxy: clients talk to the first server",
 ];
 
 impl Kind {
@@ -51,6 +54,46 @@ impl Kind {
         let found = KINDS.iter().find(|(known, _)| *known == name);
         found.map(|(_, kind)| *kind).with_context(|| format!("no proxy is called '{name}'"))
     }
+
+    /// Whether it spreads keys over servers.
+    pub(crate) fn shards(self) -> bool {
+        !matches!(self, Kind::Direct | Kind::Haproxy)
+    }
+
+    /// Whether it understands a protocol, or need not.
+    pub(crate) fn speaks(self, protocol: Protocol) -> bool {
+        match self {
+            Kind::Envoy => protocol == Protocol::Redis,
+            Kind::Mcproxy => protocol == Protocol::Memcached,
+            Kind::Direct | Kind::Haproxy | Kind::Nutcracker | Kind::Cashew => true,
+        }
+    }
+
+    /// What a reader of the figures has to know of it.
+    pub(crate) fn note(self) -> Option<&'static str> {
+        match self {
+            Kind::Haproxy => Some(
+                "haproxy runs in TCP mode: it does not know the protocol, cannot shard, and forwards each client over a connection of its own to the first server",
+            ),
+            Kind::Envoy => {
+                Some("envoy speaks only redis; it hashes with maglev and is otherwise as it comes")
+            }
+            Kind::Mcproxy => Some("mcproxy is memcached as a proxy of other memcached"),
+            Kind::Direct => Some("direct is no proxy: clients talk to the first server"),
+            Kind::Nutcracker | Kind::Cashew => None,
+        }
+    }
+}
+
+/// Programs to use instead of those that would be looked for, or built.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Paths {
+    /// This project's.
+    pub(crate) cashew: Option<PathBuf>,
+    /// Envoy.
+    pub(crate) envoy: Option<PathBuf>,
+    /// memcached, compiled with its proxy.
+    pub(crate) mcproxy: Option<PathBuf>,
 }
 
 /// A proxy that is there to be started.
@@ -67,16 +110,28 @@ impl Program {
     ///
     /// # Errors
     /// When it is not installed or cannot be built.
-    pub(crate) fn find(kind: Kind, cashew: Option<&Path>) -> Result<Self> {
-        let path = match (kind, cashew) {
+    pub(crate) fn find(kind: Kind, paths: &Paths) -> Result<Self> {
+        let given = match kind {
+            Kind::Cashew => &paths.cashew,
+            Kind::Envoy => &paths.envoy,
+            Kind::Mcproxy => &paths.mcproxy,
+            Kind::Direct | Kind::Haproxy | Kind::Nutcracker => &None,
+        };
+        let path = match (kind, given) {
             (Kind::Direct, _) => PathBuf::new(),
-            (Kind::Cashew, Some(path)) => {
+            (_, Some(path)) => {
                 ensure!(path.is_file(), "{} is not a file", path.display());
                 path.to_owned()
             }
             (Kind::Cashew, None) => build_cashew()?,
-            _ => find_program(kind.name()).context("not installed")?,
+            (Kind::Mcproxy, None) => find_program("memcached").context("memcached is not installed")?,
+            (_, None) => find_program(kind.name()).context("not installed")?,
         };
+        if kind == Kind::Mcproxy {
+            let help = Command::new(&path).arg("-h").output().context("running memcached")?;
+            let knows = String::from_utf8_lossy(&help.stdout).contains("proxy_config");
+            ensure!(knows, "{} is compiled without the proxy", path.display());
+        }
         Ok(Self { kind, path })
     }
 
@@ -85,9 +140,24 @@ impl Program {
         let flag = match self.kind {
             Kind::Direct => return None,
             Kind::Haproxy => "-v",
-            Kind::Nutcracker | Kind::Cashew => "-V",
+            Kind::Envoy => "--version",
+            Kind::Nutcracker | Kind::Cashew | Kind::Mcproxy => "-V",
         };
-        Some(version_of(&self.path, flag))
+        let text = version_of(&self.path, flag);
+        // Envoy says PATH version: COMMIT/VERSION/...
+        let short =
+            text.split('/').rev().nth(3).filter(|_| self.kind == Kind::Envoy).map(|it| format!("envoy {it}"));
+        Some(short.unwrap_or(text))
+    }
+
+    /// Why it cannot take part in a scenario, beside not speaking its protocol.
+    pub(crate) fn cannot(&self, scenario: &Scenario) -> Option<String> {
+        let most = haproxy_clients();
+        (self.kind == Kind::Haproxy && scenario.connections() as u64 > most).then(|| {
+            let name = scenario.name();
+            let most = grouped(most);
+            format!("haproxy left out of {name}: it needs two descriptors per client, which allows {most} clients here (ulimit -Hn)")
+        })
     }
 
     /// Starts it in front of `servers`; `None` for `direct`, which is no process.
@@ -103,7 +173,8 @@ impl Program {
     ) -> Result<Option<Process>> {
         let servers: Vec<SocketAddr> = servers.iter().map(|server| server.address).collect();
         let name = self.kind.name();
-        let config = dir.join(format!("{name}.conf"));
+        // Envoy goes by the ending, the others do not mind.
+        let config = dir.join(format!("{name}.yaml"));
         let start = |command: &dyn Fn(u16, u16) -> Result<Command>| {
             Process::start(name, dir, stop, command).map(Some)
         };
@@ -113,6 +184,25 @@ impl Program {
                 std::fs::write(&config, haproxy_config(port, &servers, haproxy_clients())?)?;
                 let mut command = Command::new(&self.path);
                 command.arg("-db").arg("-f").arg(&config);
+                Ok(command)
+            }),
+            Kind::Envoy => start(&|port, _| {
+                std::fs::write(&config, envoy_config(port, &servers))?;
+                let mut command = Command::new(&self.path);
+                command.arg("-c").arg(&config).args([
+                    "--concurrency",
+                    "1",
+                    "--disable-hot-restart",
+                    "-l",
+                    "error",
+                ]);
+                Ok(command)
+            }),
+            Kind::Mcproxy => start(&|port, _| {
+                std::fs::write(&config, mcproxy_config(&servers))?;
+                let mut command = Command::new(&self.path);
+                memcached_arguments(&mut command, port);
+                command.arg("-o").arg(format!("proxy_config={}", config.display()));
                 Ok(command)
             }),
             Kind::Nutcracker | Kind::Cashew => start(&|port, stats| {
@@ -146,36 +236,6 @@ fn build_cashew() -> Result<PathBuf> {
     programs.next_back().context("cargo named no program")
 }
 
-/// The same file for nutcracker and cashew. Names of servers, not their ports, decide where keys go, so that
-/// every run spreads them alike.
-fn pool_config(port: u16, protocol: Protocol, servers: &[SocketAddr]) -> String {
-    let redis = protocol == Protocol::Redis;
-    let mut text = format!(
-        "bench:\n  listen: 127.0.0.1:{port}\n  hash: fnv1a_64\n  distribution: ketama\n  redis: {redis}\n  \
-         timeout: 5000\n  preconnect: true\n  auto_eject_hosts: false\n  server_connections: 1\n  servers:\n"
-    );
-    for (at, server) in servers.iter().enumerate() {
-        writeln!(text, "    - {server}:1 server{}", at + 1).expect("a String takes all");
-    }
-    text
-}
-
-/// How many clients haproxy may have at most: it has two descriptors for each and does not start when the system allows it
-/// too few.
-fn haproxy_clients() -> u64 {
-    let descriptors =
-        rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX);
-    (descriptors.saturating_sub(HAPROXY_SPARE) / 2).min(HAPROXY_CLIENTS_MAX)
-}
-
-fn haproxy_config(port: u16, servers: &[SocketAddr], clients: u64) -> Result<String> {
-    let Some(first) = servers.first() else { bail!("no server") };
-    Ok(format!(
-        "global\n  nbthread 1\n  maxconn {clients}\ndefaults\n  mode tcp\n  timeout connect 5s\n  \
-         timeout client 60s\n  timeout server 60s\nlisten bench\n  bind 127.0.0.1:{port}\n  server server1 {first}\n"
-    ))
-}
-
 /// The program of the servers of a protocol, and its flag for the version.
 pub(crate) fn server_program(protocol: Protocol) -> (&'static str, &'static str) {
     match protocol {
@@ -189,42 +249,54 @@ pub(crate) fn server_program(protocol: Protocol) -> (&'static str, &'static str)
 /// # Errors
 /// When the program is missing or does not come up.
 pub(crate) fn start_servers(protocol: Protocol, dir: &Path, stop: &AtomicBool) -> Result<Vec<Process>> {
+    (1..=SERVERS).map(|number| start_server(protocol, number, dir, stop)).collect()
+}
+
+/// Starts one server.
+///
+/// # Errors
+/// When the program is missing or does not come up.
+pub(crate) fn start_server(
+    protocol: Protocol,
+    number: usize,
+    dir: &Path,
+    stop: &AtomicBool,
+) -> Result<Process> {
     let (name, _) = server_program(protocol);
     let program = find_program(name).with_context(|| format!("{name} is not installed"))?;
-    (1..=SERVERS)
-        .map(|number| {
-            Process::start(&format!("{name}{number}"), dir, stop, |port, _| {
-                let mut command = Command::new(&program);
-                server_arguments(&mut command, protocol, port, dir);
-                Ok(command)
-            })
-        })
-        .collect()
+    Process::start(&format!("{name}{number}"), dir, stop, |port, _| {
+        let mut command = Command::new(&program);
+        server_arguments(&mut command, protocol, port, dir);
+        Ok(command)
+    })
 }
 
 /// What a server of the bench is started with.
 pub(crate) fn server_arguments(command: &mut Command, protocol: Protocol, port: u16, dir: &Path) {
-    let port = port.to_string();
     match protocol {
         Protocol::Redis => {
+            let port = port.to_string();
             command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"]);
-            command.args(["--daemonize", "no", "--io-threads", "1", "--dir"]).arg(dir);
+            command
+                .args(["--daemonize", "no", "--io-threads", "1", "--maxclients", CLIENTS_MAX, "--dir"])
+                .arg(dir);
         }
-        Protocol::Memcached => {
-            command.args(["-l", "127.0.0.1", "-p", &port, "-U", "0", "-t", "1", "-m", "256", "-c", "4096"]);
-            if rustix::process::getuid().is_root() {
-                // It refuses to run as root.
-                command.args(["-u", "nobody"]);
-            }
-        }
+        Protocol::Memcached => memcached_arguments(command, port),
+    }
+}
+
+fn memcached_arguments(command: &mut Command, port: u16) {
+    command.args(["-l", "127.0.0.1", "-p", &port.to_string(), "-U", "0", "-t", "1"]);
+    command.args(["-m", "256", "-I", "8m", "-c", CLIENTS_MAX]);
+    if rustix::process::getuid().is_root() {
+        // It refuses to run as root.
+        command.args(["-u", "nobody"]);
     }
 }
 
 const SERVERS: usize = 4;
-/// More than any scenario has.
-const HAPROXY_CLIENTS_MAX: u64 = 10_000;
-/// Descriptors that are not clients', with room.
-const HAPROXY_SPARE: u64 = 100;
+/// More than any scenario has clients.
+const CLIENTS_MAX: &str = "15000";
 
 #[cfg(test)]
 mod tests {
@@ -236,20 +308,16 @@ mod tests {
             assert_eq!(Kind::parse(name).unwrap(), kind);
             assert_eq!(kind.name(), name);
         }
-        assert!(Kind::parse("envoy").is_err());
+        assert!(Kind::parse("squid").is_err());
     }
 
     #[test]
-    fn configurations() {
-        let servers: Vec<SocketAddr> =
-            ["127.0.0.1:7001", "127.0.0.1:7002"].map(|s| s.parse().unwrap()).into();
-        let pool = pool_config(22_121, Protocol::Memcached, &servers);
-        for line in ["  listen: 127.0.0.1:22121\n", "  redis: false\n", "    - 127.0.0.1:7002:1 server2\n"] {
-            assert!(pool.contains(line), "{pool}");
-        }
-        let haproxy = haproxy_config(22_122, &servers, 4_000).unwrap();
-        assert!(haproxy.contains("  maxconn 4000\n"), "{haproxy}");
-        assert!(haproxy.contains("  bind 127.0.0.1:22122\n  server server1 127.0.0.1:7001\n"), "{haproxy}");
-        assert!(haproxy_config(22_122, &[], 4_000).is_err());
+    fn who_takes_part() {
+        assert!(Kind::Envoy.speaks(Protocol::Redis) && !Kind::Envoy.speaks(Protocol::Memcached));
+        assert!(KINDS.iter().filter(|(_, kind)| kind.speaks(Protocol::Memcached)).count() == 5);
+        let haproxy = Program { kind: Kind::Haproxy, path: PathBuf::new() };
+        let crowd = Scenario { idle: 20_000, ..crate::scenario::USUAL };
+        assert!(haproxy.cannot(&crowd).is_some_and(|why| why.contains("redis-get-idle20000")));
+        assert_eq!(haproxy.cannot(&crate::scenario::USUAL), None);
     }
 }

@@ -25,8 +25,14 @@ pub(crate) struct Record {
     pub(crate) seconds: f64,
     /// Load before each round that is not counted.
     pub(crate) warm_up_seconds: f64,
-    /// Requests per second of an open loop; nothing for a closed one.
+    /// Requests per second of an open loop, the same for all scenarios; nothing for a closed one.
     pub(crate) rate: Option<u64>,
+    /// An open loop at a rate that each scenario has of its own: half of what the slowest sharding proxy carried.
+    #[serde(default)]
+    pub(crate) half: bool,
+    /// Measured while the machine did other work, so not to be relied on.
+    #[serde(default)]
+    pub(crate) provisional: bool,
     /// What a reader has to know: proxies left out and why.
     pub(crate) notes: Vec<String>,
     /// The results.
@@ -40,6 +46,9 @@ pub(crate) struct ScenarioRecord {
     pub(crate) name: String,
     /// The scenario in words.
     pub(crate) what: String,
+    /// Requests per second of an open loop, as asked for or found.
+    #[serde(default)]
+    pub(crate) rate: Option<u64>,
     /// One per proxy.
     pub(crate) proxies: Vec<ProxyRecord>,
 }
@@ -51,8 +60,49 @@ pub(crate) struct ProxyRecord {
     pub(crate) proxy: String,
     /// Why there are fewer rounds than asked for.
     pub(crate) failure: Option<String>,
+    /// What it carried before the rounds, in requests per second, where that decided the rate.
+    #[serde(default)]
+    pub(crate) saturation: Option<f64>,
+    /// Its system calls, counted after the rounds.
+    #[serde(default)]
+    pub(crate) syscalls: Option<Syscalls>,
+    /// What another load generator says, after the rounds.
+    #[serde(default)]
+    pub(crate) control: Option<Control>,
     /// Its rounds.
     pub(crate) rounds: Vec<Round>,
+}
+
+impl ProxyRecord {
+    /// Nothing measured yet.
+    pub(crate) fn new(proxy: &str) -> Self {
+        let proxy = proxy.to_owned();
+        Self { proxy, failure: None, saturation: None, syscalls: None, control: None, rounds: Vec::new() }
+    }
+}
+
+/// System calls of a proxy at saturation, over a stretch of load.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Syscalls {
+    /// What counted: `perf` or `strace`.
+    pub(crate) tool: String,
+    /// All that the proxy's process made.
+    pub(crate) calls: u64,
+    /// Requests answered in the meantime.
+    pub(crate) requests: u64,
+}
+
+/// What another load generator measured through the same proxy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Control {
+    /// The generator.
+    pub(crate) tool: String,
+    /// Requests it made.
+    pub(crate) requests: u64,
+    /// Requests per second, as it says.
+    pub(crate) rate: f64,
+    /// Processor time of the proxy; nothing for `direct`.
+    pub(crate) cpu: Option<Cpu>,
 }
 
 /// One round.
@@ -66,6 +116,9 @@ pub(crate) struct Round {
     pub(crate) seconds: f64,
     /// Open loop: requests that were due but never sent.
     pub(crate) unsent: u64,
+    /// Open loop: by how much the generator itself sent late, 99 of 100 at most.
+    #[serde(default)]
+    pub(crate) late_p99_ns: Option<u64>,
     /// Latency as the clients saw it.
     pub(crate) latency: Latency,
     /// What the proxy used; nothing for `direct`.
@@ -107,6 +160,25 @@ impl Record {
         save(self, dir, &self.date, &self.set)
     }
 
+    /// Writes it to a file, in place of what was there.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) fn save_as(&self, path: &Path) -> Result<()> {
+        std::fs::create_dir_all(path.parent().unwrap_or(path))?;
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+    }
+
+    /// Whether this, which has only begun, would give what `earlier` has: the same programs, pace and time.
+    pub(crate) fn continues(&self, earlier: &Self) -> bool {
+        let versions = || self.versions.iter().all(|(name, it)| earlier.versions.get(name) == Some(it));
+        let machine =
+            (&self.machine.cpu, &self.machine.kernel) == (&earlier.machine.cpu, &earlier.machine.kernel);
+        let run = |it: &Self| (it.set.clone(), it.rounds, it.seconds, it.rate, it.half, it.provisional);
+        machine && run(self) == run(earlier) && versions()
+    }
+
     /// Reads a saved comparison.
     ///
     /// # Errors
@@ -136,10 +208,10 @@ pub(crate) fn save(record: &impl Serialize, dir: &Path, date: &str, set: &str) -
     unreachable!("some number is free")
 }
 
-/// The scenario set's name in file names.
-pub(crate) fn set_name(only: Option<&str>) -> String {
+/// Words of `--only` as a part of a file's name.
+pub(crate) fn set_name(words: &str) -> String {
     let letter = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '+' };
-    only.map_or("all".to_owned(), |only| only.chars().map(letter).collect())
+    words.chars().map(letter).collect()
 }
 
 /// This crate's directory, where results go: cargo says where when it runs the bench.
@@ -168,8 +240,19 @@ mod tests {
     }
 
     #[test]
+    fn only_the_same_run_goes_on() {
+        let record = sample();
+        assert!(Record { scenarios: Vec::new(), ..sample() }.continues(&record));
+        assert!(!Record { rounds: 9, ..sample() }.continues(&record));
+        assert!(!Record { half: true, ..sample() }.continues(&record));
+        assert!(
+            !Record { versions: [("commit".to_owned(), "x".to_owned())].into(), ..sample() }
+                .continues(&record)
+        );
+    }
+
+    #[test]
     fn set_names() {
-        assert_eq!(set_name(None), "all");
-        assert_eq!(set_name(Some("redis-get,../mc")), "redis-get++++mc");
+        assert_eq!(set_name("redis-get,../mc"), "redis-get++++mc");
     }
 }

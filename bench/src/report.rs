@@ -7,11 +7,12 @@ use std::fmt::Write as _;
 pub(crate) fn render(record: &Record) -> String {
     let mut text = heading(record);
     text.push_str(&table(&rows(record)));
-    let failures = record.scenarios.iter().flat_map(|scenario| {
-        let failed = scenario.proxies.iter().filter_map(|proxy| Some((proxy, proxy.failure.as_ref()?)));
-        failed.map(|(proxy, why)| format!("FAILED: {}, {}: {why}", scenario.name, proxy.proxy))
-    });
-    let notes: Vec<String> = failures.chain(record.notes.iter().cloned()).collect();
+    let controls = control_rows(record);
+    if controls.len() > 1 {
+        text.push_str("\nBeside it another load generator; in brackets our own:\n\n");
+        text.push_str(&table_with(&controls, 3));
+    }
+    let notes = remarks(record);
     if !notes.is_empty() {
         text.push('\n');
     }
@@ -19,21 +20,64 @@ pub(crate) fn render(record: &Record) -> String {
     text
 }
 
+/// What failed, what is doubtful, and what a reader has to know.
+pub(crate) fn remarks(record: &Record) -> Vec<String> {
+    let proxies = || {
+        record
+            .scenarios
+            .iter()
+            .flat_map(|scenario| scenario.proxies.iter().map(move |proxy| (scenario, proxy)))
+    };
+    let failures = proxies().filter_map(|(scenario, proxy)| {
+        let why = proxy.failure.as_ref()?;
+        Some(format!("FAILED: {}, {}: {why}", scenario.name, proxy.proxy))
+    });
+    let doubts = proxies().filter_map(|(scenario, proxy)| {
+        scenario.rate.or(record.rate)?;
+        let busy = middle(proxy, |it| Some(busy(it, it.generator_cpu.total_ns)))?;
+        let late = middle(proxy, late_us)?;
+        let p99 = middle(proxy, |it| Some(it.latency.p99_ns as f64 / 1e3))?;
+        (busy >= GENERATOR_BUSY_MAX || late > p99 / 2.0).then(|| {
+            let (name, proxy, share) = (&scenario.name, &proxy.proxy, busy * 100.0);
+            format!("DOUBTFUL: {name}, {proxy}: the generator itself was late by {late:.0} us (p99) and busy for {share:.0}%")
+        })
+    });
+    let strace = proxies().any(|(_, proxy)| proxy.syscalls.as_ref().is_some_and(|it| it.tool == "strace"));
+    let strace = strace.then(|| {
+        "system calls were counted by strace, which slows the proxy: more requests wait and are bundled"
+            .to_owned()
+    });
+    failures.chain(doubts).chain(strace).chain(record.notes.iter().cloned()).collect()
+}
+
 fn heading(record: &Record) -> String {
-    let machine = &record.machine;
-    let pace = record.rate.map_or("closed loop".to_owned(), |rate| format!("open loop at {rate}/s"));
-    let versions: Vec<String> = record.versions.iter().map(|(name, it)| format!("{name}: {it}")).collect();
+    let pace = match record.rate {
+        Some(rate) => format!("open loop at {rate}/s"),
+        None if record.half => "open loop at half of what the slowest sharding proxy carries".to_owned(),
+        None => "closed loop".to_owned(),
+    };
     format!(
-        "{}; {}, {} cores, Linux {}, load {}; {} rounds of {:.2} s, {pace}\n{}\n\n",
+        "{}; {}; {} rounds of {:.2} s, {pace}\n{}\n\n",
         record.date,
-        machine.cpu,
-        machine.cores,
-        machine.kernel,
-        machine.load_average,
+        machine(record),
         record.rounds,
         record.seconds,
-        versions.join("; "),
+        versions(record),
     )
+}
+
+/// Where it was measured, in words.
+pub(crate) fn machine(record: &Record) -> String {
+    let machine = &record.machine;
+    format!(
+        "{}, {} cores, Linux {}, load {}",
+        machine.cpu, machine.cores, machine.kernel, machine.load_average
+    )
+}
+
+/// What each program says of its version.
+pub(crate) fn versions(record: &Record) -> String {
+    record.versions.iter().map(|(name, it)| format!("{name}: {it}")).collect::<Vec<_>>().join("; ")
 }
 
 /// The proxy that the others are compared with.
@@ -57,33 +101,82 @@ const COLUMNS: &[Column] = &[
     ("servers us/req", |proxy, _| fixed(middle(proxy, |it| per_request_us(it, it.servers_cpu.total_ns)), 2)),
     ("proxy busy", |proxy, _| percent(middle(proxy, |it| Some(busy(it, it.proxy.as_ref()?.cpu.total_ns))))),
     ("generator busy", |proxy, _| percent(middle(proxy, |it| Some(busy(it, it.generator_cpu.total_ns))))),
+    ("late p99 us", |proxy, _| fixed(middle(proxy, late_us), 0)),
+    ("calls/req", |proxy, _| fixed(calls_per_request(proxy), 2)),
     ("unsent", |proxy, _| Some(grouped(proxy.rounds.iter().map(|it| it.unsent).sum()))),
 ];
 
-/// The table's cells with the titles first. The last column shows only what an open loop could not send.
+/// The table's cells with the titles first. System calls only where they were counted; what an open loop could not send
+/// only where there was one.
 fn rows(record: &Record) -> Vec<Vec<String>> {
-    let columns = if record.rate.is_some() { COLUMNS } else { &COLUMNS[..COLUMNS.len() - 1] };
+    let counted = record.scenarios.iter().flat_map(|it| &it.proxies).any(|proxy| proxy.syscalls.is_some());
+    let open = record.rate.is_some() || record.half;
+    let shown = |(title, _): &&Column| match *title {
+        "calls/req" => counted,
+        "unsent" | "late p99 us" => open,
+        _ => true,
+    };
+    let columns: Vec<&Column> = COLUMNS.iter().filter(shown).collect();
     let titles = ["scenario", "proxy"].into_iter().chain(columns.iter().map(|(title, _)| *title));
     let mut rows = vec![titles.map(str::to_owned).collect()];
     for scenario in &record.scenarios {
         for proxy in &scenario.proxies {
             let base = baseline(scenario).filter(|base| base.proxy != proxy.proxy);
             let cells = columns.iter().map(|(_, cell)| cell(proxy, base).unwrap_or("-".to_owned()));
-            rows.push([scenario.name.clone(), proxy.proxy.clone()].into_iter().chain(cells).collect());
+            let pace = scenario.rate.filter(|_| record.half).map(|rate| format!(" at {}/s", grouped(rate)));
+            let name = scenario.name.clone() + &pace.unwrap_or_default();
+            rows.push([name, proxy.proxy.clone()].into_iter().chain(cells).collect());
         }
     }
     rows
 }
 
-fn baseline(scenario: &ScenarioRecord) -> Option<&ProxyRecord> {
+/// What another generator measured, with ours in brackets.
+pub(crate) fn control_rows(record: &Record) -> Vec<Vec<String>> {
+    let titles = ["scenario", "proxy", "generator", "req/s", "CPU us/req"];
+    let mut rows = vec![titles.map(str::to_owned).to_vec()];
+    for scenario in &record.scenarios {
+        for proxy in &scenario.proxies {
+            let Some(control) = &proxy.control else { continue };
+            let ours = requests_per_second(proxy).map_or("-".to_owned(), |rate| grouped(rate as u64));
+            let rate = format!("{} ({ours})", grouped(control.rate as u64));
+            let cpu = control.cpu.map(|cpu| cpu.total_ns as f64 / 1e3 / control.requests.max(1) as f64);
+            let cpu = fixed(cpu, 2).zip(fixed(middle(proxy, cpu_us), 2));
+            let cpu = cpu.map_or("-".to_owned(), |(theirs, ours)| format!("{theirs} ({ours})"));
+            rows.push(vec![scenario.name.clone(), proxy.proxy.clone(), control.tool.clone(), rate, cpu]);
+        }
+    }
+    rows
+}
+
+/// The median of a proxy's rounds.
+pub(crate) fn requests_per_second(proxy: &ProxyRecord) -> Option<f64> {
+    middle(proxy, |it| Some(rate(it)))
+}
+
+/// System calls, where they were counted.
+pub(crate) fn calls_per_request(proxy: &ProxyRecord) -> Option<f64> {
+    let counted = proxy.syscalls.as_ref().filter(|it| it.requests > 0)?;
+    Some(counted.calls as f64 / counted.requests as f64)
+}
+
+/// What the others of a scenario are compared with.
+pub(crate) fn baseline(scenario: &ScenarioRecord) -> Option<&ProxyRecord> {
     scenario.proxies.iter().find(|proxy| proxy.proxy == BASELINE)
 }
 
-fn cpu_us(round: &Round) -> Option<f64> {
+/// How late the generator itself was.
+fn late_us(round: &Round) -> Option<f64> {
+    round.late_p99_ns.map(|late| late as f64 / 1e3)
+}
+
+/// Processor time of the proxy per request; nothing for `direct`.
+pub(crate) fn cpu_us(round: &Round) -> Option<f64> {
     per_request_us(round, round.proxy.as_ref()?.cpu.total_ns)
 }
 
-fn per_request_us(round: &Round, nanos: u64) -> Option<f64> {
+/// Nanoseconds over a round as microseconds per request.
+pub(crate) fn per_request_us(round: &Round, nanos: u64) -> Option<f64> {
     (round.requests > 0).then(|| nanos as f64 / 1e3 / round.requests as f64)
 }
 
@@ -92,18 +185,22 @@ fn rate(round: &Round) -> f64 {
 }
 
 /// The share of one core.
-fn busy(round: &Round, nanos: u64) -> f64 {
+pub(crate) fn busy(round: &Round, nanos: u64) -> f64 {
     if round.seconds > 0.0 { nanos as f64 / 1e9 / round.seconds } else { 0.0 }
 }
 
 /// The median over a proxy's rounds.
-fn middle(proxy: &ProxyRecord, figure: impl Fn(&Round) -> Option<f64>) -> Option<f64> {
+pub(crate) fn middle(proxy: &ProxyRecord, figure: impl Fn(&Round) -> Option<f64>) -> Option<f64> {
     median(proxy.rounds.iter().filter_map(figure).collect())
 }
 
 /// The median of the ratios of rounds that ran one after the other: what the whole machine did in the meantime
 /// is about the same for both.
-fn ratio(proxy: &ProxyRecord, base: &ProxyRecord, figure: fn(&Round) -> Option<f64>) -> Option<f64> {
+pub(crate) fn ratio(
+    proxy: &ProxyRecord,
+    base: &ProxyRecord,
+    figure: fn(&Round) -> Option<f64>,
+) -> Option<f64> {
     let ratios = proxy.rounds.iter().filter_map(|round| {
         let other = base.rounds.iter().find(|other| other.round == round.round)?;
         let below = figure(other).filter(|below| *below > 0.0)?;
@@ -122,13 +219,17 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     }
 }
 
-fn fixed(value: Option<f64>, digits: usize) -> Option<String> {
+/// With so many digits behind the point.
+pub(crate) fn fixed(value: Option<f64>, digits: usize) -> Option<String> {
     value.map(|value| format!("{value:.digits$}"))
 }
 
 fn percent(value: Option<f64>) -> Option<String> {
     value.map(|value| format!("{:.0}%", value * 100.0))
 }
+
+/// Above this an open loop's generator is late by itself.
+const GENERATOR_BUSY_MAX: f64 = 0.9;
 
 /// `1234567` as `1,234,567`.
 pub(crate) fn grouped(value: u64) -> String {
@@ -143,20 +244,26 @@ pub(crate) fn grouped(value: u64) -> String {
     text
 }
 
-/// Markdown with columns aligned: names to the left, figures to the right.
+/// Markdown with columns aligned: two of names to the left, figures to the right.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    table_with(rows, 2)
+}
+
+/// The same with so many columns of names.
+pub(crate) fn table_with(rows: &[Vec<String>], names: usize) -> String {
     let columns = rows.first().map_or(0, Vec::len);
+    let width = |cell: &String| cell.chars().count();
     let widths: Vec<usize> =
-        (0..columns).map(|at| rows.iter().map(|row| row[at].len()).max().unwrap_or(0)).collect();
+        (0..columns).map(|at| rows.iter().map(|row| width(&row[at])).max().unwrap_or(0)).collect();
     let line = |row: &Vec<String>| {
         let cells = row.iter().zip(&widths).enumerate().map(|(at, (cell, width))| match at {
-            0 | 1 => format!("{cell:<width$}"),
+            _ if at < names => format!("{cell:<width$}"),
             _ => format!("{cell:>width$}"),
         });
         format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "))
     };
     let rule = widths.iter().enumerate().map(|(at, &width)| match at {
-        0 | 1 => "-".repeat(width),
+        _ if at < names => "-".repeat(width),
         _ => format!("{}:", "-".repeat(width.saturating_sub(1))),
     });
     let rule = format!("| {} |\n", rule.collect::<Vec<_>>().join(" | "));

@@ -1,6 +1,12 @@
-//! The scenarios, one row each: what the clients ask for and how. It knows nothing of proxies or sockets.
+//! The scenarios: what the clients ask for and how. A scenario is a point of a matrix, and its name says which (`Scenario::parse`
+//! and `Scenario::name` are each other's reverse); `sets.rs` beside has the names that are run without being asked for. It knows
+//! nothing of proxies or sockets.
 
-use anyhow::{Result, bail};
+mod sets;
+
+use crate::report::grouped;
+use anyhow::{Context as _, Result, bail, ensure};
+pub(crate) use sets::{SETS, select};
 
 /// The protocol that clients speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,16 +28,14 @@ pub(crate) enum Mix {
     GetsPerSet(u32),
 }
 
-/// One row of the table below.
-#[derive(Clone, Copy, Debug)]
+/// One point of the matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Scenario {
-    /// The name for `--only` and in results.
-    pub(crate) name: &'static str,
     /// The protocol and so the kind of server.
     pub(crate) protocol: Protocol,
     /// Reads or writes.
     pub(crate) mix: Mix,
-    /// Connections.
+    /// Connections that ask.
     pub(crate) clients: usize,
     /// Requests a client sends at once before it waits for all of their replies; 1 is unpipelined.
     pub(crate) depth: u32,
@@ -43,14 +47,15 @@ pub(crate) struct Scenario {
     pub(crate) keys: u32,
     /// Connect for each batch of requests and close after it.
     pub(crate) reconnect: bool,
+    /// Connections beside that ask nothing.
+    pub(crate) idle: usize,
 }
 
 use Mix::{Gets, GetsPerSet, Sets};
 use Protocol::{Memcached, Redis};
 
-/// What most rows share.
-const USUAL: Scenario = Scenario {
-    name: "",
+/// `redis-get`: what a name does not mention.
+pub(crate) const USUAL: Scenario = Scenario {
     protocol: Redis,
     mix: Gets,
     clients: 50,
@@ -59,29 +64,109 @@ const USUAL: Scenario = Scenario {
     value_bytes: 64,
     keys: 10_000,
     reconnect: false,
+    idle: 0,
 };
 
-/// Every scenario; a new one is a new row.
-#[rustfmt::skip] // a table: one row, one line
-pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario { name: "redis-get", ..USUAL },
-    Scenario { name: "redis-set", mix: Sets, ..USUAL },
-    Scenario { name: "redis-mix", mix: GetsPerSet(10), ..USUAL },
-    Scenario { name: "redis-get-500", clients: 500, ..USUAL },
-    Scenario { name: "redis-get-1000", clients: 1_000, ..USUAL },
-    Scenario { name: "redis-get-pipe16", depth: 16, ..USUAL },
-    Scenario { name: "redis-set-pipe16", mix: Sets, depth: 16, ..USUAL },
-    Scenario { name: "redis-mget20", keys_per_get: 20, ..USUAL },
-    // A tenth of the keys: 16 MB of values are enough to leave the processor's caches.
-    Scenario { name: "redis-get-16k", value_bytes: 16 * 1024, keys: 1_000, ..USUAL },
-    Scenario { name: "redis-connect", reconnect: true, ..USUAL },
-    Scenario { name: "mc-get", protocol: Memcached, ..USUAL },
-    Scenario { name: "mc-mix", protocol: Memcached, mix: GetsPerSet(10), ..USUAL },
-    Scenario { name: "mc-get-pipe16", protocol: Memcached, depth: 16, ..USUAL },
-    Scenario { name: "mc-get20", protocol: Memcached, keys_per_get: 20, ..USUAL },
-];
-
 impl Scenario {
+    /// The scenario of a name:
+    ///
+    /// ```text
+    ///   name     = protocol "-" what *( "-" part )
+    ///   protocol = "redis" / "mc"
+    ///   what     = "get" / "set" / "mix" / "connect" / "mget" N / "get" N     mix: 10 get : 1 set; connect: connect, get, close
+    ///   part     = SIZE / ["c"] CLIENTS / ("pipe" / "p") DEPTH / ("idle" / "i") CLIENTS
+    ///   SIZE     = N ("b" / "k" / "m")                                         of values; 64b without it
+    /// ```
+    ///
+    /// # Errors
+    /// When it is no such name, names a part twice, or a number is out of bounds; says which.
+    pub(crate) fn parse(name: &str) -> Result<Self> {
+        let mut words = name.split('-');
+        let protocol = match words.next() {
+            Some("redis") => Redis,
+            Some("mc") => Memcached,
+            other => bail!("'{}' in '{name}' is no protocol: redis or mc", other.unwrap_or_default()),
+        };
+        let mut scenario = Self { protocol, ..USUAL };
+        let what = words.next().unwrap_or_default();
+        scenario.ask(what).with_context(|| format!("what is '{what}' in '{name}'?"))?;
+        let mut seen = Vec::new();
+        for word in words {
+            let part = scenario.part(word).with_context(|| format!("what is '{word}' in '{name}'?"))?;
+            ensure!(!seen.contains(&part), "'{name}' says {part} twice");
+            seen.push(part);
+        }
+        let fitting = (VALUES_BYTES / scenario.value_bytes) as u32;
+        scenario.keys = fitting.clamp(KEYS_MIN, USUAL.keys).max(scenario.keys_per_get);
+        Ok(scenario)
+    }
+
+    /// Takes a name's second word.
+    fn ask(&mut self, word: &str) -> Result<()> {
+        match word {
+            "get" => {}
+            "set" => self.mix = Sets,
+            "mix" => self.mix = GetsPerSet(MIX_GETS),
+            "connect" => self.reconnect = true,
+            _ => {
+                let keys = match self.protocol {
+                    Redis => word.strip_prefix("mget"),
+                    Memcached => word.strip_prefix("get").or(word.strip_prefix("mget")),
+                };
+                self.keys_per_get =
+                    number(keys.context("get, set, mix, connect, mgetN")?, 2, KEYS_PER_GET_MAX.into())?
+                        as u32;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a later word, and says what it is about.
+    fn part(&mut self, word: &str) -> Result<&'static str> {
+        let unit = |letter| word.strip_suffix(letter);
+        let size = unit('b').zip(Some(1)).or(unit('k').zip(Some(1 << 10))).or(unit('m').zip(Some(1 << 20)));
+        if let Some((digits, unit)) = size {
+            self.value_bytes = number(digits, 1, VALUE_BYTES_MAX / unit)? as usize * unit as usize;
+            // Values are told apart by their beginnings.
+            ensure!(self.value_bytes >= VALUE_BYTES_MIN, "values have at least {VALUE_BYTES_MIN} bytes");
+            return Ok("size");
+        }
+        if let Some(digits) = word.strip_prefix("pipe").or(word.strip_prefix('p')) {
+            self.depth = number(digits, 1, DEPTH_MAX)? as u32;
+            return Ok("pipe");
+        }
+        if let Some(digits) = word.strip_prefix("idle").or(word.strip_prefix('i')) {
+            self.idle = number(digits, 1, CLIENTS_MAX)? as usize;
+            return Ok("idle");
+        }
+        self.clients = number(word.strip_prefix('c').unwrap_or(word), 1, CLIENTS_MAX)? as usize;
+        Ok("clients")
+    }
+
+    /// The name for `--only` and in results, in its shortest form.
+    pub(crate) fn name(&self) -> String {
+        let protocol = if self.protocol == Redis { "redis" } else { "mc" };
+        let what = match (self.mix, self.keys_per_get) {
+            (Gets, 1) if self.reconnect => "connect".to_owned(),
+            (Gets, 1) => "get".to_owned(),
+            (Gets, keys) if self.protocol == Redis => format!("mget{keys}"),
+            (Gets, keys) => format!("get{keys}"),
+            (Sets, _) => "set".to_owned(),
+            (GetsPerSet(_), _) => "mix".to_owned(),
+        };
+        let mut name = format!("{protocol}-{what}");
+        let mut add = |part: String, usual: bool| {
+            if !usual {
+                name.extend(["-", &part]);
+            }
+        };
+        add(size(self.value_bytes), self.value_bytes == USUAL.value_bytes);
+        add(self.clients.to_string(), self.clients == USUAL.clients);
+        add(format!("pipe{}", self.depth), self.depth == USUAL.depth);
+        add(format!("idle{}", self.idle), self.idle == USUAL.idle);
+        name
+    }
+
     /// One line for people.
     pub(crate) fn describe(&self) -> String {
         let protocol = match self.protocol {
@@ -100,55 +185,74 @@ impl Scenario {
             (false, 1) => "unpipelined".to_owned(),
             (false, depth) => format!("pipelined by {depth}"),
         };
-        format!("{protocol} {what}, {} B values, {} clients, {how}", self.value_bytes, self.clients)
+        let beside = if self.idle > 0 { format!(" beside {} idle", self.idle) } else { String::new() };
+        format!("{protocol} {what}, {} B values, {} clients{beside}, {how}", self.value_bytes, self.clients)
+    }
+
+    /// A few words for a table or a chart: what it is beside 50 clients and 64 bytes.
+    pub(crate) fn title(&self) -> String {
+        let redis = self.protocol == Redis;
+        let what = match self.mix {
+            Gets if self.keys_per_get > 1 && redis => format!("MGET of {}", self.keys_per_get),
+            Gets if self.keys_per_get > 1 => format!("get of {}", self.keys_per_get),
+            Gets if self.reconnect => "connect, GET, close".to_owned(),
+            Gets => if redis { "GET" } else { "get" }.to_owned(),
+            Sets => if redis { "SET" } else { "set" }.to_owned(),
+            GetsPerSet(gets) => format!("{gets} get : 1 set"),
+        };
+        let bytes = self.value_bytes;
+        let size = match bytes {
+            _ if bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
+            _ if bytes.is_multiple_of(1 << 10) => format!("{} KiB", bytes >> 10),
+            _ => format!("{bytes} B"),
+        };
+        let mut text = format!("{} {what}", if redis { "redis" } else { "memcached" });
+        let parts = [
+            (size, bytes == USUAL.value_bytes),
+            (format!("{} clients", grouped(self.clients as u64)), self.clients == USUAL.clients),
+            (format!("pipelined by {}", self.depth), self.depth == USUAL.depth),
+            (format!("{} idle beside", grouped(self.idle as u64)), self.idle == USUAL.idle),
+        ];
+        parts.iter().filter(|(_, usual)| !usual).for_each(|(part, _)| text.extend([", ", part]));
+        text
+    }
+
+    /// Connections of clients, asking and idle.
+    pub(crate) fn connections(&self) -> usize {
+        self.clients + self.idle
     }
 }
 
-/// The scenarios whose names are, or begin with, one of the comma-separated words of `only`; all without it.
-///
-/// # Errors
-/// When a word fits no scenario.
-pub(crate) fn select(only: Option<&str>) -> Result<Vec<Scenario>> {
-    let Some(only) = only else { return Ok(SCENARIOS.to_vec()) };
-    let words: Vec<&str> = only.split(',').collect();
-    if let Some(word) = words.iter().find(|word| !SCENARIOS.iter().any(|row| fits(row, word))) {
-        let names: Vec<&str> = SCENARIOS.iter().map(|row| row.name).collect();
-        bail!("no scenario is called or begins with '{word}'; there are: {}", names.join(" "));
-    }
-    Ok(SCENARIOS.iter().filter(|row| words.iter().any(|word| fits(row, word))).copied().collect())
+fn number(digits: &str, least: u64, most: u64) -> Result<u64> {
+    let number =
+        digits.parse().ok().filter(|number| (least..=most).contains(number) && !digits.starts_with('+'));
+    number.with_context(|| format!("'{digits}' is no number from {least} to {most}"))
 }
 
-/// A full name means that row alone, even where other names go on from it.
-fn fits(row: &Scenario, word: &str) -> bool {
-    let exact = SCENARIOS.iter().any(|row| row.name == word);
-    if exact { row.name == word } else { !word.is_empty() && row.name.starts_with(word) }
+fn size(bytes: usize) -> String {
+    match bytes {
+        _ if bytes.is_multiple_of(1 << 20) => format!("{}m", bytes >> 20),
+        _ if bytes.is_multiple_of(1 << 10) => format!("{}k", bytes >> 10),
+        _ => format!("{bytes}b"),
+    }
 }
+
+/// Reads for each write of `mix`.
+const MIX_GETS: u32 = 10;
+/// All values together: enough to leave the processor's caches, and no more than servers take quickly.
+const VALUES_BYTES: usize = 16_384_000;
+/// Keys of the largest values; some for each server.
+const KEYS_MIN: u32 = 32;
+/// As many as a check of a multi-get's reply can tick off.
+pub(crate) const KEYS_PER_GET_MAX: u32 = 128;
+/// No two of our keys' values share so many bytes at their beginning.
+const VALUE_BYTES_MIN: usize = 16;
+/// What fits the memory given to memcached.
+const VALUE_BYTES_MAX: u64 = 4 << 20;
+/// All requests of a batch are in memory.
+const DEPTH_MAX: u64 = 10_000;
+/// Twice that and a few servers leave ports of the loopback interface.
+const CLIENTS_MAX: u64 = 12_000;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn selection() {
-        let check = |only: &str, expected: &[&str]| {
-            let names: Vec<&str> = select(Some(only)).unwrap().iter().map(|row| row.name).collect();
-            assert_eq!(names, expected, "--only {only}");
-        };
-        check("redis-get", &["redis-get"]);
-        check("redis-get-", &["redis-get-500", "redis-get-1000", "redis-get-pipe16", "redis-get-16k"]);
-        check("mc-mix,redis-set", &["redis-set", "mc-mix"]);
-        check("redis-set-p", &["redis-set-pipe16"]);
-        assert_eq!(select(None).unwrap().len(), SCENARIOS.len());
-        assert!(select(Some("redis-get,nothing")).is_err());
-        assert!(select(Some("")).is_err());
-    }
-
-    #[test]
-    fn rows_are_sound() {
-        for (at, row) in SCENARIOS.iter().enumerate() {
-            assert!(SCENARIOS[..at].iter().all(|other| other.name != row.name), "{} twice", row.name);
-            assert!(row.clients > 0 && row.depth > 0, "{}", row.name);
-            assert!((1..=row.keys.min(64)).contains(&row.keys_per_get), "{}", row.name);
-        }
-    }
-}
+mod tests;

@@ -24,7 +24,7 @@ pub(crate) struct Contender {
 }
 
 /// One proxy's turn in one round.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Turn<'a> {
     /// What to ask for.
     pub(crate) script: Script<'a>,
@@ -61,6 +61,7 @@ impl Turn<'_> {
             requests: outcome.requests,
             seconds: outcome.elapsed.as_secs_f64(),
             unsent: outcome.unsent,
+            late_p99_ns: (!outcome.late.is_empty()).then(|| outcome.late.value_at_quantile(0.99)),
             latency: latency(&outcome),
             proxy,
             servers_cpu: servers_cpu.fold(Cpu::default(), Cpu::plus),

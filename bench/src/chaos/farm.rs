@@ -125,7 +125,9 @@ impl Proxy {
             Kind::Cashew => _ = command.args(["--threads", &threads.to_string()]),
             // Packages compile in a path below /run.
             Kind::Nutcracker => _ = command.arg("-p").arg(dir.join("nutcracker.pid")),
-            Kind::Direct | Kind::Haproxy => bail!("{name} does not shard"),
+            Kind::Direct | Kind::Haproxy | Kind::Envoy | Kind::Mcproxy => {
+                bail!("{name} takes no part in chaos")
+            }
         }
         let process = Process::start_on(name, dir, stop, ports[0], command)?;
         let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));

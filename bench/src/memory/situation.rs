@@ -9,7 +9,7 @@ use crate::memory::watch::Watch;
 use crate::memory::{Row, idle, large};
 use crate::protocol::{Request, encode};
 use crate::report::grouped;
-use crate::scenario::{Mix, Protocol, Scenario};
+use crate::scenario::{Mix, Protocol, Scenario, USUAL};
 use anyhow::{Result, ensure};
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
@@ -150,15 +150,12 @@ fn halves(play: &mut Play<'_>, value_bytes: usize) -> Result<()> {
 /// Many clients with much to store, then none.
 fn burst(play: &mut Play<'_>) -> Result<()> {
     let scenario = Scenario {
-        name: "burst",
-        protocol: Protocol::Redis,
         mix: Mix::Sets,
         clients: play.clients,
         depth: 16,
-        keys_per_get: 1,
         value_bytes: 16 << 10,
         keys: 1_000,
-        reconnect: false,
+        ..USUAL
     };
     let data = Data::new(scenario.keys, scenario.value_bytes);
     let mut load = Load::connect(Script { scenario: &scenario, data: &data }, play.target, 1, play.stop)?;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::machine::Machine;
 use crate::measure::Cpu;
-use crate::record::{Latency, ProxyUse};
+use crate::record::{Control, Latency, ProxyUse, Syscalls};
 
 fn round(number: u32, requests: u64, cpu_us: Option<u64>) -> Round {
     let cpu = |us: u64| Cpu { total_ns: us * 1_000, user_ns: us * 250, system_ns: us * 750 };
@@ -12,6 +12,7 @@ fn round(number: u32, requests: u64, cpu_us: Option<u64>) -> Round {
         requests,
         seconds: 2.0,
         unsent: 7,
+        late_p99_ns: None,
         latency: Latency { p50_ns: 400_000, p99_ns: 900_400, p999_ns: 1_500_000, max_ns: 2_000_000 },
         proxy: cpu_us.map(|us| ProxyUse { cpu: cpu(us), rss_bytes: 3 << 19 }),
         servers_cpu: cpu(requests * 4),
@@ -20,7 +21,7 @@ fn round(number: u32, requests: u64, cpu_us: Option<u64>) -> Round {
 }
 
 fn proxy(name: &str, rounds: Vec<Round>) -> ProxyRecord {
-    ProxyRecord { proxy: name.to_owned(), failure: None, rounds }
+    ProxyRecord { rounds, ..ProxyRecord::new(name) }
 }
 
 /// A record with one scenario; the machine slows down round by round, the ratio stays.
@@ -45,10 +46,13 @@ pub(crate) fn sample() -> Record {
         seconds: 2.0,
         warm_up_seconds: 0.1,
         rate: None,
+        half: false,
+        provisional: false,
         notes: vec!["a note".to_owned()],
         scenarios: vec![ScenarioRecord {
             name: "redis-get".to_owned(),
             what: "redis get".to_owned(),
+            rate: None,
             proxies: vec![
                 proxy("nutcracker", rounds(nutcracker)),
                 proxy("cashew", rounds(cashew)),
@@ -93,4 +97,43 @@ fn medians_and_numbers() {
     assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
     assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
     assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+}
+
+#[test]
+fn a_rate_of_its_own_stands_behind_the_name() {
+    let mut record = Record { half: true, ..sample() };
+    record.scenarios[0].rate = Some(12_345);
+    let rows = rows(&record);
+    assert_eq!(rows[1][0], "redis-get at 12,345/s");
+    assert_eq!(rows[0].last().unwrap(), "unsent");
+    assert_eq!(remarks(&record), ["FAILED: redis-get, haproxy: wrong reply", "a note"]);
+    let round = &mut record.scenarios[0].proxies[1].rounds[0];
+    round.late_p99_ns = Some(400_000);
+    assert_eq!(remarks(&record).len(), 2, "late by less than half of the 900 us");
+    record.scenarios[0].proxies[1].rounds.iter_mut().for_each(|round| round.late_p99_ns = Some(600_000));
+    let doubt = "DOUBTFUL: redis-get, cashew: the generator itself was late by 600 us (p99) and busy for 50%";
+    assert_eq!(remarks(&record)[1], doubt);
+    // 2 s long.
+    let busy =
+        |round: &mut Round| (round.generator_cpu.total_ns, round.late_p99_ns) = (2_000_000_000, Some(0));
+    record.scenarios[0].proxies[1].rounds.iter_mut().for_each(busy);
+    assert!(remarks(&record)[1].ends_with("late by 0 us (p99) and busy for 100%"));
+}
+
+#[test]
+fn calls_and_controls_show_where_there_are_any() {
+    let mut record = sample();
+    let cashew = &mut record.scenarios[0].proxies[1];
+    cashew.syscalls = Some(Syscalls { tool: "strace".to_owned(), calls: 250, requests: 100 });
+    let cpu = Cpu { total_ns: 1_000_000, user_ns: 0, system_ns: 1_000_000 };
+    cashew.control = Some(Control { tool: "tool".to_owned(), requests: 100, rate: 45_678.9, cpu: Some(cpu) });
+    let rows = rows(&record);
+    assert_eq!((rows[0].last().unwrap().as_str(), rows[2].last().unwrap().as_str()), ("calls/req", "2.50"));
+    let control = &control_rows(&record)[1..];
+    assert_eq!(
+        control,
+        [["redis-get", "cashew", "tool", "45,678 (50,000)", "10.00 (9.75)"].map(str::to_owned)]
+    );
+    let text = render(&record);
+    assert!(text.contains("another load generator") && text.contains("counted by strace"), "{text}");
 }
