@@ -167,6 +167,7 @@ fn check_pool(name: &Word, fields: &mut Fields<'_, '_>, resolve: &Resolve<'_>) -
         max_reply_size: fields.value("max_reply_size", read::bytes),
         stream_from: fields.value("stream_from", read::bytes),
         client_max_pipeline: fields.value("client_max_pipeline", read::number),
+        pinned_connections: fields.value("pinned_connections", read::number),
         client_request_limit: fields.value("client_request_limit", read::bytes),
         client_output_limit: fields.value("client_output_limit", read::bytes),
         client_output_hard_limit: fields.value("client_output_hard_limit", read::bytes),

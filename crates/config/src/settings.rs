@@ -90,6 +90,8 @@ pub struct Pool {
     pub stream_from: Bytes,
     /// Unanswered requests of one client at which reading from it pauses, at least 1.
     pub client_max_pipeline: u32,
+    /// Server connections that the clients of one worker may have to themselves.
+    pub pinned_connections: u32,
     /// Bytes of unanswered requests of one client at which reading from it pauses.
     pub client_request_limit: Bytes,
     /// Unread bytes of replies at which reading from that client pauses.

@@ -9,6 +9,7 @@ use crate::id::ConnId;
 use crate::limits::{EXPECTED_PER_HELD, FIRST_REPLY_MEAN};
 use crate::outbox::Outbox;
 use crate::request::Request;
+use crate::session::Session;
 use crate::slab::NONE;
 use crate::topology::PoolView;
 use wire::{memcache, resp};
@@ -53,8 +54,8 @@ pub struct Client {
     pub dirty: bool,
     /// Whether it has said the pool's password, where there is one.
     pub authenticated: bool,
-    /// Whether it began a transaction, which is not supported: nothing of it may run.
-    pub in_transaction: bool,
+    /// What it has begun on the side; most have nothing.
+    pub(crate) session: Option<Box<Session>>,
     /// Whether it asked for RESP3.
     pub resp3: bool,
     /// Bytes of a refused request that are still to come and are dropped.
@@ -146,7 +147,7 @@ impl Client {
             awaits_lane: false,
             dirty: false,
             authenticated,
-            in_transaction: false,
+            session: None,
             resp3: false,
             swallow: 0,
             output_max: usize::MAX,

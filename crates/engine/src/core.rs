@@ -267,6 +267,7 @@ impl Core {
             let mut rest = std::mem::take(&mut client.rest);
             rest.extend_from_slice(bytes);
             self.take_rest(c, rest);
+            self.heard_while_blocked(c);
         }
         self.settle(c);
     }
@@ -339,6 +340,9 @@ impl Core {
         let wait = full || client.in_order || client.pressed;
         if wait && !client.paused {
             client.paused = true;
+            if self.is_blocked(c) {
+                return wait;
+            }
             let id = self.replies.clients.id(c);
             self.replies.outputs.push_back(Output::PauseClient(id));
             if full {
@@ -387,6 +391,11 @@ impl Core {
         if client.reading == Reading::Open {
             client.reading = Reading::Ended;
         }
+        if self.is_blocked(c) {
+            // As redis does: what would come could be lost with a client that is gone.
+            return self.drop_client(c, Closing::Clean);
+        }
+        let client = &mut self.replies.clients[c];
         if client.transfer != Transfer::None {
             self.cut_transfer(c);
         }
@@ -453,6 +462,7 @@ impl Core {
         let metric = if closing == Closing::Clean { PoolMetric::ClientEof } else { PoolMetric::ClientErr };
         self.count_client(c, metric);
         self.cut_transfer(c);
+        self.end_session(c);
         let Some(mut client) = self.replies.clients.remove(c) else { return };
         self.count_pool(client.pool, PoolMetric::ClientConnections).sub(1);
         self.shard.worker(WorkerMetric::CurrConnections).sub(1);

@@ -5,6 +5,7 @@ use crate::error::Cause;
 use crate::id::ConnId;
 use crate::limits::{RETIRED_PER_SERVER, SPARE_IDLE_US};
 use crate::output::Closing;
+use crate::pinned::{Pin, Purpose};
 use crate::request::Target;
 use crate::server_conn::{InFlight, Phase};
 use crate::slab::NONE;
@@ -85,6 +86,9 @@ impl Core {
             return self.cut_if_stalled(s);
         }
         let idle = self.topology.pools[conn.pool as usize].server_idle_us;
+        if conn.pin.is_some() {
+            return; // its client's affair
+        }
         let is_spare = conn.lane && conn.queue.is_empty() && conn.flow.is_none();
         let spare = is_spare.then_some(SPARE_IDLE_US);
         let Some(idle) = idle.into_iter().chain(spare).min() else { return };
@@ -114,7 +118,14 @@ impl Core {
     pub(crate) fn timeout_us(&self, s: u32) -> Option<u64> {
         let (pool, server) = (self.conns[s].pool as usize, self.conns[s].server as usize);
         let of_pool = self.topology.pools[pool].timeout_us?;
-        Some(self.pools[pool].servers[server].timeout_us.unwrap_or(of_pool))
+        let usual = self.pools[pool].servers[server].timeout_us.unwrap_or(of_pool);
+        match self.conns[s].pin {
+            // Until the connection stands it is the server that is waited for.
+            Some(Pin { purpose: Purpose::Wait(extra), .. }) if self.conns[s].phase == Phase::Ready => {
+                extra.map(|extra| usual.saturating_add(extra))
+            }
+            _ => Some(usual),
+        }
     }
 
     /// Requests to a server may take so long from now on. A longer time is seen when the shorter one is over.

@@ -25,9 +25,10 @@ impl Core {
     /// Answers `target` with an error.
     pub(crate) fn fail(&mut self, protocol: Protocol, target: Target, text: &str) {
         match target {
-            Target::Request(request) | Target::Instead(request, _) => {
-                self.answer_error(request, protocol, text)
-            }
+            Target::Request(request)
+            | Target::Exec(request)
+            | Target::Awaited(request)
+            | Target::Instead(request, _) => self.answer_error(request, protocol, text),
             Target::Part { merge, part } => {
                 let request = self.merges[merge].request;
                 if let crate::request::State::Waiting = self.replies.requests[request].state {
@@ -84,6 +85,7 @@ impl Core {
         let lane = conn.slot.unwrap_or(first);
         let retry_reads = current && view.retry_reads;
         let id = self.conns.id(s);
+        let pin = self.conns[s].pin;
         let mut conn = self.detach_conn(s);
         let protocol = self.topology.pools[pool as usize].protocol;
         let feeder = conn.feeder;
@@ -99,7 +101,9 @@ impl Core {
             let unsent = worked && entry.start >= conn.stream.written();
             let read = retry_reads && entry.care.again && !torn;
             torn = false;
-            if unsent && feeder != NONE {
+            if let Some(pin) = pin.filter(|_| entry.start >= conn.stream.written()) {
+                self.pinned_unsent(pin, &conn, entry, conn.stream.between(entry.start, end), cause);
+            } else if unsent && feeder != NONE {
                 self.transfer_again(feeder, id, &conn, entry);
             } else if (unsent || read) && index >= given_up {
                 let care = Care { again: entry.care.again && unsent, ..entry.care };
@@ -164,6 +168,7 @@ impl Core {
             self.replies.outputs.push_back(if owed { Output::AbortConn(id) } else { Output::CloseConn(id) });
         }
         self.leave_lane(s);
+        self.lose_pin(s);
         let conn = self.conns.remove(s).expect("callers hold a living connection");
         let state = &mut self.pools[conn.pool as usize].servers[conn.server as usize];
         match conn.slot {

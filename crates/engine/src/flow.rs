@@ -59,7 +59,7 @@ impl Core {
             Target::Handshake(_) => return Some(()),
             _ if conn.feeder != NONE => return Some(()), // an answer before the request's end; take_reply sees to it
             Target::Nobody => None,
-            Target::Request(request) => Some(request),
+            Target::Request(request) | Target::Exec(request) | Target::Awaited(request) => Some(request),
             // The answers to storage commands and to what the proxy asks for itself are never large.
             Target::Quiet(_) | Target::Noreply(_) | Target::Errand(_) => return Some(()),
         };
@@ -357,7 +357,11 @@ impl Core {
     /// The client that waits for a reply.
     pub(crate) fn client_of(&self, target: Target) -> Option<u32> {
         let request = match target {
-            Target::Request(request) | Target::Instead(request, _) | Target::Quiet(request) => request,
+            Target::Request(request)
+            | Target::Exec(request)
+            | Target::Awaited(request)
+            | Target::Instead(request, _)
+            | Target::Quiet(request) => request,
             Target::Part { merge, .. } => self.merges[merge].request,
             Target::Noreply(id) => return self.replies.clients.live(id),
             Target::Nobody | Target::Handshake(_) | Target::Errand(_) => return None,

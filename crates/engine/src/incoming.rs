@@ -73,7 +73,8 @@ impl Core {
         }
         let conn = &mut self.conns[s];
         conn.forget_answered(&mut self.replies.buffers);
-        let leaving = conn.slot.is_none() && conn.flow.is_none() && conn.feeder == NONE;
+        let leaving =
+            conn.slot.is_none() && conn.flow.is_none() && conn.feeder == NONE && !conn.is_watching();
         if used > 0 && leaving && conn.expired == conn.queue.len() {
             // It owes nothing any more.
             if used == bytes.len() {
@@ -91,6 +92,10 @@ impl Core {
         let conn = &mut self.conns[s];
         if conn.flow.is_some() {
             self.end_flow(s, reply);
+            return Some(());
+        }
+        if conn.skips() {
+            conn.note_skipped(reply);
             return Some(());
         }
         // A server may refuse a request before its last byte is out, but not before its first.
@@ -123,6 +128,15 @@ impl Core {
                 if lane && entry.care.again {
                     self.forget_key(s, entry);
                 }
+                self.replies.answer(request, |out| out.extend_from_slice(reply));
+            }
+            Target::Exec(request) => {
+                count();
+                self.shard.pool_shard(pool).latency.record(self.now.mono_us.saturating_sub(entry.at_us));
+                self.take_exec(s, request, reply);
+            }
+            Target::Awaited(request) => {
+                count();
                 self.replies.answer(request, |out| out.extend_from_slice(reply));
             }
             Target::Quiet(request) => self.quieted(request),
@@ -158,7 +172,7 @@ impl Core {
     pub(crate) fn note_answer(&mut self, pool: usize, server: usize, answered: &Answered, serves: bool) {
         let counters = self.shard.server_shard(pool, server);
         answered.count(counters);
-        if !answered.late {
+        if !answered.late && !matches!(answered.entry.target, Target::Awaited(_)) {
             // A late one was counted when it was given up.
             counters.latency.record(self.now.mono_us.saturating_sub(answered.entry.at_us));
         }

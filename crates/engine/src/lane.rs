@@ -58,6 +58,7 @@ impl Core {
 
     /// A lane owes nothing any more: it is kept for a while, or closed.
     pub(crate) fn spare_lane(&mut self, s: u32) {
+        self.unpin(s);
         let conn = &self.conns[s];
         let (pool, server) = (conn.pool as usize, conn.server as usize);
         let empty = conn.queue.is_empty() && conn.rest.is_empty() && conn.stream.waiting().is_empty();

@@ -163,7 +163,10 @@ impl Core {
     /// Bytes that buffers take now.
     fn buffered(&self) -> usize {
         let clients = self.replies.clients.iter();
-        let clients = clients.map(|(_, c)| c.rest.capacity() + c.outbox.room() + c.parked);
+        let clients = clients.map(|(_, c)| {
+            let session = c.session.as_ref().map_or(0, |session| session.room());
+            c.rest.capacity() + c.outbox.room() + c.parked + session
+        });
         let conns = self.conns.iter().map(|(_, conn)| conn.rest.capacity() + conn.stream.room());
         let parts = self.merges.iter().flat_map(|(_, merge)| &merge.parts).map(|part| part.reply.capacity());
         let spare = self.replies.buffers.room() + self.replies.small.room();

@@ -18,6 +18,8 @@ use wire::resp::encode;
 #[derive(Debug)]
 pub struct PoolState {
     pub(crate) servers: Vec<ServerState>,
+    /// Connections that clients have to themselves.
+    pub(crate) pinned: usize,
 }
 
 /// A worker's side of a server.
@@ -69,7 +71,7 @@ impl PoolState {
             down: None,
             drained: server.drained,
         };
-        PoolState { servers: view.servers.iter().map(server).collect() }
+        PoolState { servers: view.servers.iter().map(server).collect(), pinned: 0 }
     }
 }
 

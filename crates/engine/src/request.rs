@@ -50,6 +50,10 @@ pub enum Target {
     Request(u32),
     /// The same, but the client reads this text whatever the server says.
     Instead(u32, &'static [u8]),
+    /// A client's EXEC with all that it carries out.
+    Exec(u32),
+    /// A client's request that a server may answer as late as the client said.
+    Awaited(u32),
     /// A client's request that wants no reply but keeps its place until it is done.
     Quiet(u32),
     /// A part of a split or fanned-out request.

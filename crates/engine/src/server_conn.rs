@@ -8,6 +8,7 @@
 //! `start` is not below `written` has provably not left the proxy.
 
 use crate::limits::{SERVER_QUEUE_BYTES, SERVER_QUEUE_REQUESTS};
+use crate::pinned::{Pin, Purpose};
 use crate::request::Target;
 use crate::slab::NONE;
 use crate::stream::Stream;
@@ -34,6 +35,10 @@ pub struct ServerConn {
     pub blameless: bool,
     /// How far the stream was when a client's progress with its large request was last looked at.
     pub fed: u64,
+    /// The client that has it to itself, if one does.
+    pub pin: Option<Pin>,
+    /// The first refusal among the replies of a transaction that are skipped, without its dash.
+    pub refusal: Option<Box<[u8]>>,
     /// Whether it counts as a lane in use by a large request.
     pub counted: bool,
     /// The client whose large request is being sent, or `NONE`: the queue's last, of which more is to come.
@@ -100,13 +105,15 @@ pub struct Care {
     /// Whether a refusal by the server leaves the stream in doubt: a memcached that does not take the line of
     /// a storage command reads its data as commands.
     pub fragile: bool,
+    /// So many replies come before the one that counts.
+    pub skip: u32,
 }
 
 impl Care {
     /// That of a request that only reads, or of one that may write.
     #[inline]
     pub fn of_read(read: bool) -> Care {
-        Care { again: read, fragile: false }
+        Care { again: read, fragile: false, skip: 0 }
     }
 }
 
@@ -181,6 +188,8 @@ impl ServerConn {
             idle_armed: None,
             blameless: false,
             fed: 0,
+            pin: None,
+            refusal: None,
             counted: false,
             feeder: NONE,
             flow: None,
@@ -228,6 +237,26 @@ impl ServerConn {
         if begun { self.take_front() } else { None }
     }
 
+    /// Whether the next reply is one of those that come before the one that counts, which is one fewer then.
+    #[inline]
+    pub fn skips(&mut self) -> bool {
+        match self.queue.front_mut() {
+            Some(entry) if entry.care.skip > 0 => {
+                entry.care.skip -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Keeps why the server refuses a part of a transaction.
+    #[cold]
+    pub fn note_skipped(&mut self, reply: &[u8]) {
+        if self.refusal.is_none() && reply.starts_with(b"-") {
+            self.refusal = Some(reply[1..].into());
+        }
+    }
+
     /// Takes the request at the queue's front.
     #[inline]
     pub fn take_front(&mut self) -> Option<Answered> {
@@ -266,6 +295,11 @@ impl ServerConn {
             self.unsent -= 1;
         }
         left
+    }
+
+    /// Whether a client watches keys on it.
+    pub fn is_watching(&self) -> bool {
+        self.pin.is_some_and(|pin| pin.purpose == Purpose::Watch)
     }
 
     /// Whether so much waits on it that nothing more is taken.

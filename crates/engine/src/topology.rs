@@ -66,6 +66,8 @@ pub struct PoolView {
     pub client_output_limit: usize,
     /// Bytes of unread replies at which a client that is owed more is closed.
     pub client_output_max: usize,
+    /// Connections that a worker's clients may have to themselves.
+    pub pinned_connections: usize,
     /// Whether a read whose connection broke may be sent once more.
     pub retry_reads: bool,
     /// What a multi-get answers for keys of a server that fails: a miss, or (false) an error.
@@ -173,6 +175,7 @@ impl PoolView {
             client_request_limit: pool.client_request_limit.0,
             client_output_limit: size(pool.client_output_limit),
             client_output_max: size(pool.client_output_hard_limit),
+            pinned_connections: pool.pinned_connections as usize,
             retry_reads: pool.retry_reads,
             partial_is_miss: pool.partial == Partial::Miss,
         }

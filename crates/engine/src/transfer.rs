@@ -47,7 +47,7 @@ impl Core {
         let command = command::by_name(args.view(bytes).get(0));
         let Some(command) = command.filter(|command| command.takes(count)) else { return 0 };
         let by_key = matches!((command.route, command.keys), (Route::ByKey, Keys::First));
-        if !by_key || args.len() < 2 || !client.authenticated || client.in_transaction {
+        if !by_key || args.len() < 2 || !client.authenticated || client.session.is_some() {
             return 0;
         }
         let pool = client.pool;

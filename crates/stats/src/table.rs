@@ -77,6 +77,7 @@ metrics! {
         ClientRequests    Cashew    Counter   "client_requests"    "# requests read from clients, before any splitting";
         ProtocolErrors    Cashew    Counter   "protocol_errors"    "# client connections closed because their bytes broke the protocol";
         ClientPaused      Cashew    Counter   "client_paused"      "# times reading from a client stopped until it read its replies";
+        PinnedConnections Cashew    Gauge     "pinned_connections" "# server connections that clients have to themselves, for WATCH or a blocking command";
         ClientOverflows   Cashew    Counter   "client_overflows"   "# client connections closed because they did not read their replies";
     }
 }

@@ -23,6 +23,7 @@ pub(crate) enum Route {
     Split(String),
     Fanout(String),
     Local(String),
+    Session(String),
     NotYet,
     Refused,
 }
@@ -121,6 +122,7 @@ fn route(text: &str) -> anyhow::Result<Route> {
         Some(("split", how)) => Route::Split(how.to_owned()),
         Some(("fanout", how)) => Route::Fanout(how.to_owned()),
         Some(("local", what)) => Route::Local(what.to_owned()),
+        Some(("session", what)) => Route::Session(what.to_owned()),
         _ => bail!("unknown route {text}"),
     })
 }

@@ -4,6 +4,7 @@ Usage: redis_py.py PORT [PASSWORD]
 """
 
 import sys
+import threading
 
 import redis
 from redis.backoff import NoBackoff
@@ -106,6 +107,58 @@ def pipelines(r):
     assert isinstance(replies[1], redis.ResponseError) and "WRONGTYPE" in str(replies[1])
 
 
+def transactions(r):
+    pipe = r.pipeline()
+    pipe.set("{t}a", 1).incr("{t}a").get("{t}a")
+    assert pipe.execute() == [True, 2, "2"]
+    pipe.multi()
+    pipe.set("{t}a", "text").incr("{t}a")
+    replies = pipe.execute(raise_on_error=False)
+    assert replies[0] is True and "not an integer" in str(replies[1])
+    pipe.set("{t}a", 1).sunion([f"u:{n}" for n in range(20)])
+    fails(redis.exceptions.ResponseError, "hash tag", pipe.execute)
+    assert r.get("{t}a") == "text"
+
+    def double(pipe):
+        now = int(pipe.get("{t}n") or 1)
+        pipe.multi()
+        pipe.set("{t}n", now * 2)
+
+    r.delete("{t}n")
+    for _ in range(5):
+        assert r.transaction(double, "{t}n") == [True]
+    assert r.get("{t}n") == "32"
+    with r.pipeline() as pipe:
+        pipe.watch("{t}n")
+        r.set("{t}n", "other")
+        pipe.multi()
+        pipe.set("{t}n", "mine")
+        try:
+            pipe.execute()
+            raise AssertionError("a watched key was changed")
+        except redis.WatchError:
+            pass
+    assert r.get("{t}n") == "other"
+    with r.lock("lock:1", timeout=10):
+        assert not r.lock("lock:1", blocking=False).acquire()
+    assert r.lock("lock:1", blocking=False, timeout=10).acquire()
+    r.delete("lock:1")
+
+
+def waiting(r):
+    assert r.blpop(["{w}none"], timeout=0.05) is None
+    answered = []
+    waiter = threading.Thread(target=lambda: answered.append(r.blpop(["{w}none", "{w}l"], timeout=0)))
+    waiter.start()
+    r.rpush("{w}l", "element")
+    waiter.join()
+    assert list(answered[0]) == ["{w}l", "element"], answered
+    r.delete("{w}l")
+    r.xadd("{w}s", {"f": "v"})
+    assert r.xread({"{w}s": "0"}, block=1000)
+    assert not r.xread({"{w}s": "$"}, block=10)
+
+
 def scripts(r):
     assert r.eval("return {KEYS[1], ARGV[1]}", 1, "k", "v") == ["k", "v"]
     # The library sends EVALSHA and, where that is unknown, loads the script and tries again.
@@ -125,7 +178,7 @@ def errors(r):
     r.set("e:1", "text")
     fails(redis.ResponseError, "not an integer", r.incr, "e:1")
     fails(redis.exceptions.ClusterCrossSlotError, "a hash tag keeps keys together", r.sunion, [f"e:{n}" for n in range(20)])
-    fails(redis.ResponseError, "does not support", r.blpop, "l:1", 1)
+    fails(redis.ResponseError, "does not support", r.execute_command, "WAIT", 0, 0)
     fails(redis.ResponseError, "unknown command", r.execute_command, "NOSUCHCOMMAND")
     fails(redis.ResponseError, "does not pass on", r.execute_command, "DEBUG", "SLEEP", "0")
     assert r.get("e:1") == "text"
@@ -146,7 +199,7 @@ def server(r):
 
 
 def run(r):
-    for part in (strings, many_keys, collections, streams, pipelines, scripts, errors, server):
+    for part in (strings, many_keys, collections, streams, pipelines, transactions, waiting, scripts, errors, server):
         part(r)
     r.close()
 

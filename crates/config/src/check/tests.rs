@@ -70,6 +70,7 @@ fn a_full_file_means_what_it_says() {
             max_reply_size: Bytes(2 << 30),
             stream_from: Bytes(1 << 20),
             client_max_pipeline: 100,
+            pinned_connections: 7,
             client_request_limit: Bytes(8 << 20),
             client_output_limit: Bytes(256 << 10),
             client_output_hard_limit: Bytes(16 << 20),
@@ -103,6 +104,7 @@ fn what_is_not_said_takes_its_default() {
     assert_eq!((pool.server_connections, pool.server_failure_limit), (1, 2));
     assert_eq!((pool.server_retry_timeout, pool.client_connections), (Millis(30_000), 0));
     assert_eq!((pool.max_request_size, pool.max_reply_size), (Bytes(512 << 20), Bytes(512 << 20)));
+    assert_eq!(pool.pinned_connections, 1024);
     assert_eq!((pool.client_max_pipeline, pool.client_output_limit), (4096, Bytes(1 << 20)));
     assert_eq!(settings.process, ProcessSection::default());
     let defaults = process_defaults();
@@ -346,6 +348,7 @@ alpha:
   max_reply_size: 2gb
   stream_from: 1mb
   client_max_pipeline: 100
+  pinned_connections: 7
   on_failure: error
   error_text: cache is away
   max_ejected_percent: 50

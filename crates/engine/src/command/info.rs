@@ -182,6 +182,7 @@ fn summary(command: &Command) -> &'static str {
         Route::Split(_) => "Split over the servers of its keys",
         Route::Fanout(_) => "Sent to all servers",
         Route::Local(_) => "Answered by cashew",
+        Route::Session(_) => "On the server of the transaction's keys",
         Route::NotYet(_) | Route::Refused(_) => "Not served",
     }
 }

@@ -80,13 +80,15 @@ fn stored(args: ArgView<'_>, from: usize) -> Option<usize> {
 pub(super) struct StreamOptions {
     /// Whether BLOCK is among the options.
     pub(super) blocks: bool,
+    /// The argument that says for how long.
+    pub(super) wait: Option<usize>,
     /// The argument after STREAMS, where there is one.
     first: Option<usize>,
 }
 
 /// Reads the options of XREAD or XREADGROUP. A group or a consumer may be called STREAMS or BLOCK.
 pub(super) fn stream_options(args: ArgView<'_>) -> StreamOptions {
-    let mut found = StreamOptions { blocks: false, first: None };
+    let mut found = StreamOptions { blocks: false, wait: None, first: None };
     let mut index = 1;
     while index < args.len() {
         let options: &[&[u8]] =
@@ -97,7 +99,7 @@ pub(super) fn stream_options(args: ArgView<'_>) -> StreamOptions {
                 break;
             }
             Some(1) => {
-                found.blocks = true;
+                (found.blocks, found.wait) = (true, Some(index + 1));
                 index += 2;
             }
             Some(2..=5) => index += 2,

@@ -11,6 +11,7 @@
 //! servers say about their commands, `data/redis-routes.csv` says what we make of them. Nothing here knows
 //! servers, pools or connections.
 
+mod blocking;
 mod flags;
 mod glob;
 pub(crate) mod hash;
@@ -22,6 +23,7 @@ mod lookup;
 #[rustfmt::skip]
 mod redis;
 
+pub use blocking::wait_us;
 pub use flags::{Acl, Flags, KeyFlags};
 pub use keys::{Begin, Find, KeyError, KeySpec, Keys, blocks, keys, patterns};
 pub use lookup::{FindError, by_name, find};
@@ -87,6 +89,8 @@ pub enum Route {
     Fanout(Fanout),
     /// Answered here.
     Local(Local),
+    /// Of a transaction.
+    Session(SessionCommand),
     /// Not built; the text says what is missing.
     NotYet(&'static str),
     /// Never taken; the text says why.
@@ -150,6 +154,17 @@ pub enum Local {
     Help,
 }
 
+/// The commands of transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "named after the commands")]
+pub enum SessionCommand {
+    Multi,
+    Exec,
+    Discard,
+    Watch,
+    Unwatch,
+}
+
 /// The forms of COMMAND.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommandReply {
@@ -211,18 +226,14 @@ impl Command {
         self.flags.has(Flags::NO_AUTH)
     }
 
-    /// Appends the whole error reply that says why the command is not taken. Of a command that is taken unless
-    /// it [`blocks`], says that it blocks.
+    /// Appends the whole error reply that says why the command is not taken.
     pub fn refusal(&self, out: &mut Vec<u8>) {
         let name = self.name;
         let text = match self.route {
             Route::Refused(why) => format!("ERR cashew does not pass on '{name}': {why}"),
             Route::NotYet(why) => format!("ERR cashew does not support '{name}' yet: {why}"),
-            _ => format!("ERR cashew does not support BLOCK in '{name}' yet: {BLOCKS}"),
+            _ => format!("ERR cashew does not take '{name}' here"),
         };
         encode::error(text.as_bytes(), out);
     }
 }
-
-/// Said of a form of a command that would wait on a connection others use.
-const BLOCKS: &str = "blocking commands need a connection of their own";

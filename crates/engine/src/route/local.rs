@@ -172,6 +172,9 @@ impl Core {
     /// Changes a client's protocol. What it asks next goes over other connections, where it must not overtake what
     /// it has asked.
     fn speak(&mut self, c: u32, resp3: bool) {
+        if self.replies.clients[c].resp3 != resp3 {
+            self.lose_watch(c);
+        }
         let client = &mut self.replies.clients[c];
         client.in_order |= client.resp3 != resp3;
         client.resp3 = resp3;
@@ -180,6 +183,7 @@ impl Core {
 
     pub(crate) fn reset(&mut self, c: u32) {
         let open = self.view(c).redis_auth.is_none();
+        self.end_session(c);
         let client = &mut self.replies.clients[c];
         client.authenticated = open;
         client.about = None;

@@ -141,7 +141,7 @@ impl Core {
                 } else {
                     Target::Request(self.replies.ask(c, bytes.len()))
                 };
-                let care = Care { again: read, fragile: request.data.is_some() };
+                let care = Care { again: read, fragile: request.data.is_some(), skip: 0 };
                 self.forward_as(c, server, target, care, |out| encode::forward(request, bytes, args, out));
             }
         }

@@ -1,8 +1,10 @@
 //! Where a request goes: one file per way to route.
 
+mod blocking;
 mod fanout;
 mod local;
 mod memcache;
 mod redis;
 mod split;
 mod standby;
+mod transaction;

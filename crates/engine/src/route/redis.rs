@@ -1,7 +1,7 @@
 //! Requests of redis clients: out of the bytes, through the command table, to their way.
 
 use crate::client::{Reading, Scan};
-use crate::command::{self, Command, Flags, Keys, Route};
+use crate::command::{self, Command, FindError, Flags, Keys, Route, SessionCommand};
 use crate::core::Core;
 use crate::error::Cause;
 use crate::limits::QUOTED_BYTES;
@@ -49,7 +49,12 @@ impl Core {
             match scan.scan(&bytes[used..], limits, args) {
                 Found::Complete { len, inline } => {
                     let request = if inline { args.canonical() } else { &bytes[used..used + len] };
-                    self.redis_request(c, args.view(request));
+                    if !self.redis_request(c, args.view(request)) {
+                        // It is read again when all before it is answered.
+                        self.replies.clients[c].in_order = true;
+                        self.must_pause(c);
+                        break;
+                    }
                     used += len;
                 }
                 Found::Empty { len } => used += len,
@@ -79,53 +84,48 @@ impl Core {
         used
     }
 
-    fn redis_request(&mut self, c: u32, args: ArgView<'_>) {
+    /// Acts on a request. `false`: it has to wait until all that its client asked before is answered.
+    fn redis_request(&mut self, c: u32, args: ArgView<'_>) -> bool {
         let client = &self.replies.clients[c];
         self.count_pool(client.pool, PoolMetric::ClientRequests).add(1);
         let command = match command::find(args) {
             Ok(command) => command,
-            Err(_) if is_http(args.get(0)) => return self.cut_http(c),
-            Err(error) => return self.answer_now(c, |out| error.write(args, out)),
+            Err(error) => {
+                self.refuse_request(c, error, args);
+                return true;
+            }
         };
         if !client.authenticated && !command.allowed_unauthenticated() {
-            return self.answer_now(c, |out| encode::error(b"NOAUTH Authentication required", out));
+            self.answer_now(c, |out| encode::error(b"NOAUTH Authentication required", out));
+            return true;
         }
-        if client.in_transaction {
-            return self.refuse_in_transaction(c, command);
+        if client.session.is_some() && self.queue_request(c, command, args) {
+            return true;
         }
         match command.route {
-            Route::ByKey => self.route_by_key(c, command, args),
+            Route::ByKey => return self.route_by_key(c, command, args),
             Route::Split(split) => self.route_split(c, command, split, args),
             Route::Fanout(fanout) => self.route_fanout(c, command, fanout, args),
             Route::Local(local) => self.route_local(c, command, local, args),
-            Route::NotYet(_) | Route::Refused(_) => {
-                self.replies.clients[c].in_transaction = command.name == "MULTI";
-                self.answer_now(c, |out| command.refusal(out));
-            }
+            Route::Session(what) => return self.route_session(c, what, args),
+            Route::NotYet(_) | Route::Refused(_) => self.answer_now(c, |out| command.refusal(out)),
         }
+        true
     }
 
-    /// Between a refused MULTI and its EXEC nothing runs: half a transaction would be worse than none. What is read
-    /// is what a redis says whose MULTI went wrong.
-    fn refuse_in_transaction(&mut self, c: u32, command: &'static Command) {
-        let text: &[u8] = match command.name {
-            "EXEC" => b"EXECABORT Transaction discarded because of previous errors.",
-            "DISCARD" | "RESET" => {
-                self.replies.clients[c].in_transaction = false;
-                return match command.name {
-                    "RESET" => self.reset(c),
-                    _ => self.answer_now(c, |out| encode::simple(b"OK", out)),
-                };
-            }
-            "QUIT" => {
-                self.answer_now(c, |out| encode::simple(b"OK", out));
-                return self.quit_client(c, false);
-            }
-            "MULTI" => b"ERR MULTI calls can not be nested",
-            _ => b"ERR not run: it is part of a transaction, and cashew does not support MULTI yet",
-        };
-        self.replies.clients[c].in_transaction = command.name != "EXEC";
-        self.answer_now(c, |out| encode::error(text, out));
+    /// Says that there is no such command, or what is wrong with it.
+    #[cold]
+    fn refuse_request(&mut self, c: u32, error: FindError, args: ArgView<'_>) {
+        if matches!(error, FindError::Unknown) && is_http(args.get(0)) {
+            return self.cut_http(c);
+        }
+        if let FindError::Arity(command) = error
+            && let Route::Session(SessionCommand::Exec) = command.route
+        {
+            return self.refuse_exec(c);
+        }
+        self.spoil(c);
+        self.answer_now(c, |out| error.write(args, out));
     }
 
     /// A browser was tricked into posting here: what follows are not commands, so nothing more is read.
@@ -137,8 +137,8 @@ impl Core {
         self.quit_client(c, true);
     }
 
-    /// One server has all keys of the request, or it is refused.
-    fn route_by_key(&mut self, c: u32, command: &'static Command, args: ArgView<'_>) {
+    /// One server has all keys of the request, or it is refused. `false`: it has to wait, as it will wait at its server.
+    fn route_by_key(&mut self, c: u32, command: &'static Command, args: ArgView<'_>) -> bool {
         let pool = self.replies.clients[c].pool;
         if let Keys::First = command.keys {
             let key = args.get(1);
@@ -147,38 +147,61 @@ impl Core {
             if read && self.large_keys.has(pool, key) {
                 let bytes = args.bytes();
                 if self.read_on_lane(c, server, bytes.len(), |out| out.extend_from_slice(bytes)) {
-                    return;
+                    return true;
                 }
             }
             self.forward(c, server, args.bytes(), read);
             if self.topology.pools[pool as usize].detour {
                 self.follow_keys(c, command, args, &[1], server);
             }
-            return;
-        }
-        if command::blocks(command, args) {
-            return self.answer_now(c, |out| command.refusal(out));
+            return true;
         }
         let mut keys = std::mem::take(&mut self.scratch.keys);
-        keys.clear();
-        match command::keys(command, args, &mut keys) {
-            Err(error) => self.answer_now(c, |out| error.write(command, out)),
-            Ok(()) if keys.is_empty() => self.answer_now(c, |out| encode::error(NO_KEYS, out)),
-            Ok(()) => match self.place_all(pool, args, &keys) {
-                Err((first, other)) => self.refuse_cross_server(c, args, first, other),
-                Ok(server) if self.patterns_stay(pool, command, args, server, &mut keys) => {
-                    self.forward(c, server, args.bytes(), command.flags.has(Flags::READONLY));
-                    if self.topology.pools[pool as usize].detour
-                        // Looking at the patterns has used the list.
-                        && command::keys(command, args, &mut keys).is_ok()
-                    {
-                        self.follow_keys(c, command, args, &keys, server);
-                    }
-                }
-                Ok(_) => self.answer_now(c, |out| encode::error(PATTERNS, out)),
-            },
-        }
+        let taken = self.route_by_keys(c, command, args, &mut keys);
         self.scratch.keys = keys;
+        taken
+    }
+
+    fn route_by_keys(
+        &mut self,
+        c: u32,
+        command: &'static Command,
+        args: ArgView<'_>,
+        keys: &mut Vec<u32>,
+    ) -> bool {
+        let pool = self.replies.clients[c].pool;
+        keys.clear();
+        if let Err(error) = command::keys(command, args, keys) {
+            self.answer_now(c, |out| error.write(command, out));
+            return true;
+        }
+        if keys.is_empty() {
+            self.answer_now(c, |out| encode::error(NO_KEYS, out));
+            return true;
+        }
+        let server = match self.place_all(pool, args, keys) {
+            Ok(server) => server,
+            Err((first, other)) => {
+                self.refuse_cross_server(c, args.get(first as usize), args.get(other as usize));
+                return true;
+            }
+        };
+        if !self.patterns_stay(pool, command, args, server, keys) {
+            self.answer_now(c, |out| encode::error(PATTERNS, out));
+            return true;
+        }
+        if command::blocks(command, args) {
+            if !self.wait_for(c, command, args, server) {
+                return false;
+            }
+        } else {
+            self.forward(c, server, args.bytes(), command.flags.has(Flags::READONLY));
+        }
+        // Looking at the patterns has used the list.
+        if self.topology.pools[pool as usize].detour && command::keys(command, args, keys).is_ok() {
+            self.follow_keys(c, command, args, keys, server);
+        }
+        true
     }
 
     /// A command on `keys` was sent to `server` while others are away.
@@ -237,11 +260,11 @@ impl Core {
         Ok(server)
     }
 
-    fn refuse_cross_server(&mut self, c: u32, args: ArgView<'_>, first: u32, other: u32) {
+    /// Says that two keys of a request are on different servers.
+    pub(crate) fn refuse_cross_server(&mut self, c: u32, first: &[u8], other: &[u8]) {
         let pool = self.replies.clients[c].pool;
         let mut text = b"-CROSSSLOT Keys in request don't hash to the same slot: ".to_vec();
         for (index, key) in [first, other].into_iter().enumerate() {
-            let key = args.get(key as usize);
             let server = self
                 .place(pool, key)
                 .map_or("", |s| &self.topology.pools[pool as usize].servers[s as usize].name);

@@ -1,6 +1,7 @@
 //! What the engine does, one scenario a test: bytes to a client, bytes at each server, replies, bytes at the client.
 
 mod away;
+mod blocking;
 mod clients;
 mod failure;
 mod handshake;
@@ -11,3 +12,4 @@ mod pause;
 mod redis;
 mod rig;
 mod timeout;
+mod transaction;

@@ -2,6 +2,7 @@
 
 mod across;
 mod auth;
+mod own;
 mod parity;
 mod refused;
 mod script;

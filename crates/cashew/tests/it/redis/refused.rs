@@ -18,9 +18,6 @@ fn what_is_not_taken_is_refused_and_the_connection_goes_on() {
             Route::Refused(why) => format!("-ERR cashew does not pass on '{}': {why}\r\n", row.name),
             _ => continue,
         };
-        if row.name == "MULTI" {
-            continue; // what follows it is refused too: see below
-        }
         let mut argv: Vec<String> = row.name.to_lowercase().split(' ').map(str::to_owned).collect();
         let is_container = !row.subcommands().is_empty();
         let least = usize::from(row.arity.unsigned_abs());
@@ -58,36 +55,10 @@ fn what_is_not_taken_is_refused_and_the_connection_goes_on() {
 }
 
 #[test]
-fn nothing_of_a_refused_transaction_runs() {
-    let farm = Farm::redis(1, &[]);
-    let mut client = farm.client();
-    let mut block = Vec::new();
-    for argv in [&["MULTI"][..], &["SET", "half", "done"], &["INCR", "n"], &["EXEC"], &["GET", "half"]] {
-        block.extend(resp(argv));
-    }
-    client.send(&block);
-    for wanted in
-        ["-ERR cashew does not support 'MULTI' yet", "-ERR not run", "-ERR not run", "-EXECABORT ", "$-1"]
-    {
-        let reply = client.resp_reply();
-        assert!(reply.starts_with(wanted.as_bytes()), "{wanted}: {}", reply.escape_ascii());
-    }
-    assert!(client.ask(&["MULTI"]).starts_with(b"-ERR "));
-    assert!(client.ask(&["MULTI"]).starts_with(b"-ERR MULTI calls can not be nested"));
-    assert_eq!(client.ask(&["DISCARD"]), b"+OK\r\n");
-    assert_eq!(client.ask(&["SET", "half", "done"]), b"+OK\r\n");
-}
-
-#[test]
 fn forms_of_served_commands_that_are_not_taken() {
     let farm = Farm::redis(1, &[]);
     let mut client = farm.client();
     let rows: &[(&[&str], &str)] = &[
-        (&["XREAD", "BLOCK", "0", "STREAMS", "x", "$"], "-ERR cashew does not support BLOCK in 'XREAD' yet"),
-        (
-            &["XREADGROUP", "GROUP", "g", "c", "BLOCK", "1", "STREAMS", "x", ">"],
-            "-ERR cashew does not support BLOCK in 'XREADGROUP' yet",
-        ),
         (&["EVAL", "return 1", "0"], "-ERR cashew does not support 'EVAL' without keys yet"),
         (&["FCALL", "f", "0"], "-ERR cashew does not support 'FCALL' without keys yet"),
         (&["SELECT", "3"], "-ERR cashew does not support SELECT of another database yet"),

@@ -1,0 +1,83 @@
+//! What a client has begun on the side: a transaction, keys that it watches, a wait.
+//!
+//! ```text
+//!   MULTI ── queued here ── EXEC ──► one block on a shared connection, or, after WATCH, on the client's own
+//!   WATCH ── a connection of its own (pinned) until EXEC, DISCARD or UNWATCH
+//!   BLPOP ── a connection of its own until its reply
+//! ```
+//! Most clients never have a session, and a request of theirs costs one look.
+
+use crate::id::ConnId;
+
+/// A client's session; it is dropped when there is nothing in it.
+#[derive(Debug, Default)]
+pub(crate) struct Session {
+    /// What it has queued since MULTI.
+    pub(crate) transaction: Option<Transaction>,
+    /// What became of the keys that it watches.
+    pub(crate) watch: Watch,
+    /// The connection on which it waits.
+    pub(crate) blocked: Option<ConnId>,
+    /// Whether it sent so much meanwhile that the worker has been asked not to read.
+    pub(crate) blocked_full: bool,
+}
+
+impl Session {
+    /// Whether there is nothing in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.transaction.is_none() && self.watch == Watch::Nothing && self.blocked.is_none()
+    }
+
+    /// Bytes that it holds.
+    pub(crate) fn room(&self) -> usize {
+        let keys = |queued: &Transaction| queued.keys.capacity() * size_of::<QueuedKey>();
+        self.transaction.as_ref().map_or(0, |queued| queued.bytes.capacity() + keys(queued))
+    }
+}
+
+/// Whether a client watches keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Watch {
+    /// It does not.
+    #[default]
+    Nothing,
+    /// On this connection, which is its own until it no longer watches.
+    On {
+        /// The connection.
+        conn: ConnId,
+        /// Index of its server in the pool.
+        server: u32,
+    },
+    /// Its connection is lost: nobody knows what has become of the keys.
+    Lost,
+}
+
+/// What a client has queued since MULTI.
+#[derive(Debug, Default)]
+pub(crate) struct Transaction {
+    /// The requests one after another, as their server will read them between MULTI and EXEC.
+    pub(crate) bytes: Vec<u8>,
+    /// How many.
+    pub(crate) count: u32,
+    /// Their keys.
+    pub(crate) keys: Vec<QueuedKey>,
+    /// Whether one of them was wrong, so that none will run.
+    pub(crate) spoilt: bool,
+}
+
+/// Where a key of a queued request is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueuedKey {
+    pub(crate) start: u32,
+    pub(crate) len: u32,
+    /// Whether it may be written.
+    pub(crate) written: bool,
+}
+
+impl Transaction {
+    /// A key's bytes.
+    pub(crate) fn key(&self, key: QueuedKey) -> &[u8] {
+        let start = key.start as usize;
+        self.bytes.get(start..start + key.len as usize).unwrap_or(&[])
+    }
+}
