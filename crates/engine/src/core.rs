@@ -2,7 +2,7 @@
 
 use crate::away::Absences;
 use crate::client::{Client, Reading, Scan, Transfer};
-use crate::deadline::Deadlines;
+use crate::deadline::{Deadlines, NEVER};
 use crate::id::{ClientId, ConnId};
 use crate::input::{Input, Now};
 use crate::large_keys::LargeKeys;
@@ -197,20 +197,22 @@ impl Core {
     }
 
     /// When [`Core::expire`] is next to be called, in microseconds.
+    #[inline]
     pub fn next_deadline(&self) -> Option<u64> {
+        Some(self.next_us()).filter(|at| *at < NEVER)
+    }
+
+    /// The same, or [`NEVER`].
+    pub(crate) fn next_us(&self) -> u64 {
         let replies = &self.replies;
         let waits = !replies.flows.is_empty() || !replies.torn.is_empty() || !replies.overflowed.is_empty();
         let at_once = waits || self.can_admit();
         if at_once {
-            return Some(self.now.mono_us);
+            return self.now.mono_us;
         }
-        let conns = [&self.deadlines, &self.connects, &self.reconnects, &self.idle_conns];
-        conns
-            .into_iter()
-            .filter_map(Deadlines::next)
-            .chain(self.idle_clients.next())
-            .chain(self.memory.next_look().into_iter().chain(self.next_waiter()))
-            .min()
+        let conns = self.deadlines.next().min(self.connects.next()).min(self.reconnects.next());
+        let idle = self.idle_conns.next().min(self.idle_clients.next());
+        conns.min(idle).min(self.memory.next_look()).min(self.next_waiter())
     }
 
     /// How many clients there are.
