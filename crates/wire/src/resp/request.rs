@@ -84,6 +84,7 @@ impl RequestScan {
     pub fn scan(&mut self, buf: &[u8], limits: &Limits, args: &mut Args) -> Scan {
         args.clear();
         if self.stage == Stage::Start
+            && self.looked == 0
             && let Some(len) = whole(buf, limits, args)
         {
             return Scan::Complete { len, inline: false };
