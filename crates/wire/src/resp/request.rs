@@ -289,9 +289,12 @@ fn whole(buf: &[u8], limits: &Limits, args: &mut Args) -> Option<usize> {
         return None;
     }
     while (args.len() as u64) < count {
-        let value = scan::value(buf, at).filter(|value| value.len() as u64 <= limits.bulk_bytes)?;
-        args.push(value.start, value.end);
-        at = value.end + 2;
+        let (start, end) = scan::value(buf, at)?;
+        if (end - start) as u64 > limits.bulk_bytes {
+            return None;
+        }
+        args.push(start, end);
+        at = end + 2;
     }
     Some(at)
 }
