@@ -8,11 +8,12 @@ use crate::input::{Input, Now};
 use crate::large_keys::LargeKeys;
 use crate::limits::{BUFFER_BYTES, BUFFER_GROWTH_KEPT, EXPECTED_PER_HELD, MERGES_KEPT};
 use crate::memory::Memory;
-use crate::merge::{Merge, write_cause};
+use crate::merge::{How, Merge, write_cause};
 use crate::output::{Closing, Output};
 use crate::pool::PoolState;
 use crate::replies::Replies;
 use crate::request::State;
+use crate::route::Share;
 use crate::server_conn::ServerConn;
 use crate::slab::{NONE, Slab};
 use crate::topology::{PoolView, Topology};
@@ -86,10 +87,10 @@ pub struct Scratch {
     pub keys: Vec<u32>,
     /// For each key its server.
     pub servers: Vec<u32>,
-    /// For each server of the pool: how many keys, then which part.
-    pub parts: Vec<u32>,
-    /// Parts whose server cannot be asked, and why.
-    pub failed: Vec<(u32, crate::error::Cause)>,
+    /// For each of them that a split request goes to, what it gets.
+    pub(crate) shares: Vec<Share>,
+    /// For each server of a pool, where in `shares` it is; `NONE` for all between two requests.
+    pub share_of: Vec<u32>,
     /// Servers that are away and would have a key.
     pub passed: Vec<u32>,
 }
@@ -516,11 +517,11 @@ impl Core {
         self.replies.answer_now(c, write);
     }
 
-    pub(crate) fn new_merge(&mut self, pool: u32, request: u32, how: crate::merge::How) -> u32 {
+    pub(crate) fn fresh_merge(&mut self, pool: u32, request: u32, how: How) -> Merge {
         let mut merge = self.spare_merges.pop().unwrap_or_default();
         merge.reset(pool, request, self.now.mono_us, how);
         merge.resp3 = self.replies.clients[self.replies.requests[request].client].resp3;
-        self.merges.insert(merge)
+        merge
     }
 
     pub(crate) fn spare_merge(&mut self, mut merge: Merge) {

@@ -22,7 +22,7 @@ pub struct Merge {
     pub resp3: bool,
     /// Parts without a reply yet.
     pub outstanding: u32,
-    /// The parts, in order of their servers.
+    /// The parts: of a split request in the order of their first keys, of one to all in that of the servers.
     pub parts: Vec<Part>,
     /// For each key in the order asked, its part.
     pub order: Vec<u32>,
