@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-pub use super::inside::{Elements, bulk, elements, error_code, integer};
+pub use super::inside::{Elements, bulk, element, elements, error_code, integer};
 use crate::limits::Limits;
 use crate::scan;
 
