@@ -60,6 +60,10 @@ impl Bare {
             events: Arc::new(EventRing::new(16)),
         };
         let topology = Arc::new(Topology::new(&settings, |_, _| Standing::In));
+        let mut asker = Asker::new(Protocol::Redis, ask, VALUE_BYTES, 0);
+        if let Ask::Spread(_) = ask {
+            asker.learn(size.servers, |key| topology.pools[0].place(key, 0).expect("all servers are in"));
+        }
         let mut core = Core::new(Arc::new(process), topology, registry.shards()[0].clone(), 1);
         let mut open = |number: usize| core.open_client((number % size.pools) as u32, None);
         let clients = (0..size.clients).map(&mut open).collect();
@@ -68,7 +72,7 @@ impl Bare {
             core,
             now_us: 1_000_000,
             clients,
-            asker: Asker::new(Protocol::Redis, ask, VALUE_BYTES, 0),
+            asker,
             request: Vec::new(),
             expected: Vec::new(),
             reply: Vec::new(),

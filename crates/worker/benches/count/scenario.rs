@@ -78,6 +78,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     bare("servers-10", Size { servers: 10, ..BARE }, Ask::Get),
     bare("servers-100", Size { servers: 100, ..BARE }, Ask::Get),
     bare("servers-1000", Size { servers: 1000, ..BARE }, Ask::Get),
+    // 20 keys on 10 servers, of ever more.
+    bare("split-20", Size { servers: 20, ..BARE }, Ask::Spread(10)),
+    bare("split-100", Size { servers: 100, ..BARE }, Ask::Spread(10)),
+    bare("split-1000", Size { servers: 1000, ..BARE }, Ask::Spread(10)),
     bare("mget20-servers-100", Size { servers: 100, ..BARE }, Ask::Many(20)),
     bare("mget20-servers-1000", Size { servers: 1000, ..BARE }, Ask::Many(20)),
     bare("pools-1", BARE, Ask::Get),
