@@ -261,18 +261,48 @@ impl Core {
         }
         let c = id.index() as u32;
         client.heard_us = self.now.mono_us;
-        if client.rest.is_empty() {
+        let had_rest = !client.rest.is_empty();
+        let bytes = if had_rest { self.finish_request(c, bytes) } else { bytes };
+        if !bytes.is_empty() {
             let used = self.take_requests(c, bytes);
             if used < bytes.len() {
                 self.keep_rest(c, &bytes[used..]);
             }
-        } else {
-            let mut rest = std::mem::take(&mut client.rest);
-            rest.extend_from_slice(bytes);
-            self.take_rest(c, rest);
+        }
+        if had_rest && self.replies.clients.get(c).is_some() {
             self.heard_while_blocked(c);
         }
         self.settle(c);
+    }
+
+    /// Finishes the request whose beginning was kept: only what it lacks is copied. Answers what is left of `bytes`, if the
+    /// client is still there and nothing is kept for it.
+    fn finish_request<'b>(&mut self, c: u32, mut bytes: &'b [u8]) -> &'b [u8] {
+        let mut rest = std::mem::take(&mut self.replies.clients[c].rest);
+        let mut step = FEW_BYTES;
+        loop {
+            let announced = match &self.replies.clients[c].scan {
+                Scan::Resp(scan) => scan.announced(),
+                Scan::Memcache(scan) => scan.announced(),
+            };
+            let count = lacking(announced, rest.len()).max(step).min(bytes.len());
+            rest.extend_from_slice(&bytes[..count]);
+            let used = self.take_requests(c, &rest);
+            let left = rest.len() - used;
+            let Some(client) = self.replies.clients.get_mut(c) else { return &[] };
+            if left <= count {
+                self.replies.buffers.give(rest);
+                return &bytes[count - left..];
+            }
+            rest.drain(..used);
+            bytes = &bytes[count..];
+            if bytes.is_empty() {
+                client.rest = rest;
+                return &[];
+            }
+            // It lacks more than was known, or the client has to wait.
+            step = step.saturating_mul(4);
+        }
     }
 
     /// Takes the requests out of `rest` and keeps what is left of it.
@@ -535,6 +565,15 @@ impl Core {
         }
     }
 }
+
+/// How many bytes an unfinished request or reply lacks of which `here` are here, as far as is known: to the end of the value
+/// that is being read, and its line end.
+pub(crate) fn lacking(announced: usize, here: usize) -> usize {
+    announced.saturating_add(2).saturating_sub(here)
+}
+
+/// So many are copied in any case: more than most requests and replies have.
+pub(crate) const FEW_BYTES: usize = 128;
 
 /// What an engine holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
