@@ -167,7 +167,7 @@ impl Core {
                 if lane && entry.care.again {
                     self.forget_key(s, entry);
                 }
-                self.replies.answer(request, |out| out.extend_from_slice(reply));
+                self.replies.answer_with(request, reply.len(), |out| out.extend_from_slice(reply));
             }
             Target::Exec(request) => {
                 count();
@@ -185,7 +185,7 @@ impl Core {
             }),
             Target::Part { merge, part } => {
                 count();
-                self.take_part(merge, part, |out| out.extend_from_slice(reply));
+                self.take_part(merge, part, reply.len(), |out| out.extend_from_slice(reply));
             }
             Target::Handshake(step) => return self.take_handshake(s, step, reply),
             Target::Errand(errand) => self.errand_done(errand, reply),
@@ -260,8 +260,14 @@ impl Core {
         self.lose_conn(s, Cause::HandshakeRefused);
     }
 
-    pub(crate) fn take_part(&mut self, merge: u32, part: u32, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut reply = self.replies.small.take();
+    pub(crate) fn take_part(
+        &mut self,
+        merge: u32,
+        part: u32,
+        bytes: usize,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let mut reply = self.replies.small.take_for(bytes);
         write(&mut reply);
         let state = &mut self.merges[merge];
         state.parts[part as usize].reply = reply;

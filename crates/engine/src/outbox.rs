@@ -34,6 +34,12 @@ impl Buffers {
         self.spare.pop().unwrap_or_else(|| Vec::with_capacity(self.fresh))
     }
 
+    /// An empty buffer for so many bytes.
+    #[inline]
+    pub fn take_for(&mut self, bytes: usize) -> Vec<u8> {
+        if bytes > self.fresh * BUFFER_GROWTH_KEPT { self.take_roomy() } else { self.take() }
+    }
+
     /// An empty buffer, a large one if there is one.
     #[cold]
     fn take_roomy(&mut self) -> Vec<u8> {

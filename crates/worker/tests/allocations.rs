@@ -73,3 +73,11 @@ fn a_large_value_allocates_nothing() {
         check("redis SET of 16 KiB", Cast { ask: Ask::Set, ..large });
     }
 }
+
+/// Replies that wait for an earlier one, or for other parts.
+#[test]
+fn large_values_that_wait_allocate_nothing() {
+    let large = Cast { clients_per_worker: 2, value_bytes: 8 << 10, ..USUAL };
+    check("redis GET of 8 KiB by 8", Cast { depth: 8, ..large });
+    check("redis MGET of 5 of 8 KiB", Cast { ask: Ask::Many(5), ..large });
+}
