@@ -26,6 +26,7 @@ mod returning;
 mod signal;
 mod start;
 mod timeouts;
+mod views;
 
 pub use capacity::Capacity;
 pub use log::{Level, Log};

@@ -14,9 +14,10 @@ use crate::probe;
 use crate::returning::{Absence, Returned};
 use crate::signal::{Asked, Signals};
 use crate::start::Options;
+use crate::views::Views;
 use config::Settings;
 use engine::Process;
-use engine::topology::{Standing, Topology};
+use engine::topology::Standing;
 use reactor::net::SockAddr;
 use stats::{EventRing, Layout, PoolLayout, ProcessInfo, Registry, Shard};
 use std::cell::Cell;
@@ -67,6 +68,7 @@ pub(crate) struct Plane {
     pub(crate) drained: Vec<Vec<bool>>,
     /// Servers that are away, and how far they are on their way back.
     pub(crate) absences: Vec<Vec<Absence>>,
+    views: Views,
     pub(crate) workers: Vec<Handle>,
     threads: Vec<JoinHandle<()>>,
     /// Workers that have not ended.
@@ -118,13 +120,13 @@ impl Plane {
         let (notify, notices) = unbounded_channel();
         let handles: Vec<Handle> = (0..count).map(|_| Handle::new()).collect::<io::Result<_>>()?;
         let started = Instant::now();
-        let topology = Arc::new(Topology::new(&settings, |_, _| Standing::In));
+        let views = Views::new(&settings);
         let mut threads = Vec::new();
         for index in 0..count {
             let notify = notify.clone();
             let worker = Worker::new(Setup {
                 index,
-                topology: topology.clone(),
+                topology: views.present().clone(),
                 shard: registry.shards()[index].clone(),
                 process: process.clone(),
                 listeners: bound.listeners.clone(),
@@ -170,6 +172,7 @@ impl Plane {
             events,
             event_log: EventLog::default(),
             heap: Heap::new(started),
+            views,
             workers: handles,
             threads,
             running: count,
@@ -282,17 +285,22 @@ impl Plane {
     }
 
     /// Hands all workers the view of pools and servers as it is now.
-    pub(crate) fn publish(&self) {
-        let topology = Topology::new(&self.settings, |pool, server| self.standing(pool, server));
-        let topology = Arc::new(topology);
+    pub(crate) fn publish(&mut self) {
+        let pools = self.settings.pools.iter().enumerate();
+        let standing = |(p, pool): (usize, &config::Pool)| -> Vec<Standing> {
+            (0..pool.servers.len()).map(|s| self.standing(p, s)).collect()
+        };
+        let standings: Vec<Vec<Standing>> = pools.map(standing).collect();
+        self.views.renew(&self.settings, |pool, server| standings[pool][server]);
         for worker in &self.workers {
-            worker.send(Message::Topology(topology.clone()));
+            worker.send(Message::Topology(self.views.present().clone()));
         }
     }
 
     /// The regular look: memory, events to the log, probes to the ejected.
     fn look(&mut self) {
         let now = Instant::now();
+        self.views.tidy();
         self.heap.look(now, reactor::heap::resident_bytes, reactor::heap::give_back);
         self.event_log.drain(&self.events, self.registry.layout(), &self.log, now);
         self.shard.worker(stats::WorkerMetric::EventsDropped).set(self.events.dropped());

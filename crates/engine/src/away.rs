@@ -72,15 +72,15 @@ impl Core {
 
     /// Routes by `topology` from now on.
     pub(crate) fn take_up(&mut self, topology: Arc<Topology>) {
-        let old = std::mem::replace(&mut self.topology, topology);
-        for pool in 0..old.pools.len() {
-            for server in 0..old.pools[pool].servers.len() {
-                let was = old.pools[pool].servers[server].returning;
-                let view = &self.topology.pools[pool].servers[server];
-                self.pools[pool].servers[server].drained = view.drained;
-                if view.returning && !was {
-                    self.part_from(pool as u32, server as u32);
-                }
+        let old = std::mem::replace(&mut self.topology, topology.clone());
+        for &(pool, server) in old.marked.iter().chain(&topology.marked) {
+            let view = &topology.pools[pool as usize].servers[server as usize];
+            self.pools[pool as usize].servers[server as usize].drained = view.drained;
+        }
+        for &(pool, server) in &topology.marked {
+            let is = topology.pools[pool as usize].servers[server as usize].returning;
+            if is && !old.pools[pool as usize].servers[server as usize].returning {
+                self.part_from(pool, server);
             }
         }
     }

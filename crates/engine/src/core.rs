@@ -2,17 +2,18 @@
 
 use crate::away::Absences;
 use crate::client::{Client, Reading, Scan, Transfer};
-use crate::deadline::Deadlines;
+use crate::deadline::{Deadlines, NEVER};
 use crate::id::{ClientId, ConnId};
 use crate::input::{Input, Now};
 use crate::large_keys::LargeKeys;
 use crate::limits::{BUFFER_BYTES, BUFFER_GROWTH_KEPT, EXPECTED_PER_HELD, MERGES_KEPT};
 use crate::memory::Memory;
-use crate::merge::{Merge, write_cause};
+use crate::merge::{How, Merge, write_cause};
 use crate::output::{Closing, Output};
 use crate::pool::PoolState;
 use crate::replies::Replies;
 use crate::request::State;
+use crate::route::Share;
 use crate::server_conn::ServerConn;
 use crate::slab::{NONE, Slab};
 use crate::topology::{PoolView, Topology};
@@ -86,10 +87,10 @@ pub struct Scratch {
     pub keys: Vec<u32>,
     /// For each key its server.
     pub servers: Vec<u32>,
-    /// For each server of the pool: how many keys, then which part.
-    pub parts: Vec<u32>,
-    /// Parts whose server cannot be asked, and why.
-    pub failed: Vec<(u32, crate::error::Cause)>,
+    /// For each of them that a split request goes to, what it gets.
+    pub(crate) shares: Vec<Share>,
+    /// For each server of a pool, where in `shares` it is; `NONE` for all between two requests.
+    pub share_of: Vec<u32>,
     /// Servers that are away and would have a key.
     pub passed: Vec<u32>,
 }
@@ -197,20 +198,22 @@ impl Core {
     }
 
     /// When [`Core::expire`] is next to be called, in microseconds.
+    #[inline]
     pub fn next_deadline(&self) -> Option<u64> {
+        Some(self.next_us()).filter(|at| *at < NEVER)
+    }
+
+    /// The same, or [`NEVER`].
+    pub(crate) fn next_us(&self) -> u64 {
         let replies = &self.replies;
         let waits = !replies.flows.is_empty() || !replies.torn.is_empty() || !replies.overflowed.is_empty();
         let at_once = waits || self.can_admit();
         if at_once {
-            return Some(self.now.mono_us);
+            return self.now.mono_us;
         }
-        let conns = [&self.deadlines, &self.connects, &self.reconnects, &self.idle_conns];
-        conns
-            .into_iter()
-            .filter_map(Deadlines::next)
-            .chain(self.idle_clients.next())
-            .chain(self.memory.next_look().into_iter().chain(self.next_waiter()))
-            .min()
+        let conns = self.deadlines.next().min(self.connects.next()).min(self.reconnects.next());
+        let idle = self.idle_conns.next().min(self.idle_clients.next());
+        conns.min(idle).min(self.memory.next_look()).min(self.next_waiter())
     }
 
     /// How many clients there are.
@@ -258,18 +261,48 @@ impl Core {
         }
         let c = id.index() as u32;
         client.heard_us = self.now.mono_us;
-        if client.rest.is_empty() {
+        let had_rest = !client.rest.is_empty();
+        let bytes = if had_rest { self.finish_request(c, bytes) } else { bytes };
+        if !bytes.is_empty() {
             let used = self.take_requests(c, bytes);
             if used < bytes.len() {
                 self.keep_rest(c, &bytes[used..]);
             }
-        } else {
-            let mut rest = std::mem::take(&mut client.rest);
-            rest.extend_from_slice(bytes);
-            self.take_rest(c, rest);
+        }
+        if had_rest && self.replies.clients.get(c).is_some() {
             self.heard_while_blocked(c);
         }
         self.settle(c);
+    }
+
+    /// Finishes the request whose beginning was kept: only what it lacks is copied. Answers what is left of `bytes`, if the
+    /// client is still there and nothing is kept for it.
+    fn finish_request<'b>(&mut self, c: u32, mut bytes: &'b [u8]) -> &'b [u8] {
+        let mut rest = std::mem::take(&mut self.replies.clients[c].rest);
+        let mut step = FEW_BYTES;
+        loop {
+            let announced = match &self.replies.clients[c].scan {
+                Scan::Resp(scan) => scan.announced(),
+                Scan::Memcache(scan) => scan.announced(),
+            };
+            let count = lacking(announced, rest.len()).max(step).min(bytes.len());
+            rest.extend_from_slice(&bytes[..count]);
+            let used = self.take_requests(c, &rest);
+            let left = rest.len() - used;
+            let Some(client) = self.replies.clients.get_mut(c) else { return &[] };
+            if left <= count {
+                self.replies.buffers.give(rest);
+                return &bytes[count - left..];
+            }
+            rest.drain(..used);
+            bytes = &bytes[count..];
+            if bytes.is_empty() {
+                client.rest = rest;
+                return &[];
+            }
+            // It lacks more than was known, or the client has to wait.
+            step = step.saturating_mul(4);
+        }
     }
 
     /// Takes the requests out of `rest` and keeps what is left of it.
@@ -514,11 +547,11 @@ impl Core {
         self.replies.answer_now(c, write);
     }
 
-    pub(crate) fn new_merge(&mut self, pool: u32, request: u32, how: crate::merge::How) -> u32 {
+    pub(crate) fn fresh_merge(&mut self, pool: u32, request: u32, how: How) -> Merge {
         let mut merge = self.spare_merges.pop().unwrap_or_default();
         merge.reset(pool, request, self.now.mono_us, how);
         merge.resp3 = self.replies.clients[self.replies.requests[request].client].resp3;
-        self.merges.insert(merge)
+        merge
     }
 
     pub(crate) fn spare_merge(&mut self, mut merge: Merge) {
@@ -532,6 +565,15 @@ impl Core {
         }
     }
 }
+
+/// How many bytes an unfinished request or reply lacks of which `here` are here, as far as is known: to the end of the value
+/// that is being read, and its line end.
+pub(crate) fn lacking(announced: usize, here: usize) -> usize {
+    announced.saturating_add(2).saturating_sub(here)
+}
+
+/// So many are copied in any case: more than most requests and replies have.
+pub(crate) const FEW_BYTES: usize = 128;
 
 /// What an engine holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

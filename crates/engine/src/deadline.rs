@@ -11,6 +11,9 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::marker::PhantomData;
 
+/// A time that does not come.
+pub const NEVER: u64 = u64::MAX;
+
 /// Times at which connections want to be looked at.
 #[derive(Debug)]
 pub struct Deadlines<K> {
@@ -37,14 +40,15 @@ impl<K> Deadlines<K> {
         }
     }
 
-    /// The next time at which something is due, in microseconds.
-    pub fn next(&self) -> Option<u64> {
-        self.heap.peek().map(|Reverse((at, _, _))| *at)
+    /// The next time at which something is due, in microseconds; or [`NEVER`].
+    #[inline]
+    pub fn next(&self) -> u64 {
+        self.heap.peek().map_or(NEVER, |Reverse((at, _, _))| *at)
     }
 
     /// A connection whose time has come.
     pub fn due(&mut self, now_us: u64) -> Option<Id<K>> {
-        if self.next()? > now_us {
+        if self.next() > now_us {
             return None;
         }
         let Reverse((_, index, generation)) = self.heap.pop()?;

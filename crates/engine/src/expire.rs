@@ -13,9 +13,19 @@ use stats::{Event, PoolMetric, ServerMetric};
 
 impl Core {
     /// Deals with all whose time is up.
+    #[inline]
     pub fn expire(&mut self) {
-        let now = self.now.mono_us;
         self.watch_memory();
+        if !self.lane_waiters.is_empty() {
+            self.expire_waiters();
+        }
+        if self.next_us() <= self.now.mono_us {
+            self.expire_due();
+        }
+    }
+
+    fn expire_due(&mut self) {
+        let now = self.now.mono_us;
         while let Some(id) = self.replies.flows.pop() {
             self.resume_flow(id);
         }
@@ -24,7 +34,6 @@ impl Core {
                 self.drop_client(c, Closing::Lost);
             }
         }
-        self.expire_waiters();
         self.admit_waiters();
         while let Some(c) = self.replies.overflowed.pop() {
             self.drop_overflowed(c);
@@ -50,7 +59,7 @@ impl Core {
                 self.drop_if_idle(c);
             }
         }
-        while let (Some(at), Some(id)) = (self.deadlines.next(), self.deadlines.due(now)) {
+        while let (at, Some(id)) = (self.deadlines.next(), self.deadlines.due(now)) {
             if let Some(s) = self.conns.live(id) {
                 self.hurry_flow(s);
             }

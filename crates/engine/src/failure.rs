@@ -35,7 +35,7 @@ impl Core {
                     let c = self.replies.requests[request].client;
                     self.count_client(c, PoolMetric::ForwardError);
                 }
-                self.take_part(merge, part, |out| write_cause(protocol, text, out));
+                self.take_part(merge, part, 0, |out| write_cause(protocol, text, out));
             }
             Target::Quiet(request) => self.quieted(request),
             Target::Errand(errand) => self.errand_failed(errand),

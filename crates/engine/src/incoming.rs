@@ -1,11 +1,11 @@
 //! What servers send: replies, to whom they answer.
 
-use crate::core::Core;
+use crate::core::{Core, FEW_BYTES, lacking};
 use crate::error::Cause;
 use crate::id::ConnId;
 use crate::output::Output;
 use crate::request::{Step, Target};
-use crate::server_conn::{Answered, Found, Phase};
+use crate::server_conn::{Answered, Found, Phase, Scan};
 use crate::slab::NONE;
 use config::Protocol;
 use stats::{Event, ServerMetric, Text};
@@ -23,17 +23,56 @@ impl Core {
         let Some(conn) = self.conns.live_mut(id) else { return };
         let s = id.index() as u32;
         conn.heard_us = self.now.mono_us;
-        if conn.rest.is_empty() {
-            let Some(used) = self.take_replies(s, bytes) else { return };
-            if used < bytes.len() {
-                let conn = &mut self.conns[s];
-                conn.rest = self.replies.buffers.take();
-                conn.rest.extend_from_slice(&bytes[used..]);
+        let mut bytes = bytes;
+        if !conn.rest.is_empty() {
+            let Some(left) = self.finish_reply(s, bytes) else { return };
+            if left.is_empty() {
+                return;
             }
-            return;
+            bytes = left;
         }
-        conn.rest.extend_from_slice(bytes);
-        self.work_off(s);
+        let Some(used) = self.take_replies(s, bytes) else { return };
+        if used < bytes.len() {
+            let conn = &mut self.conns[s];
+            conn.rest = self.replies.buffers.take();
+            conn.rest.extend_from_slice(&bytes[used..]);
+        }
+    }
+
+    /// Finishes the reply whose beginning was kept: only what it lacks is copied. Answers what is left of `bytes`, where
+    /// nothing is kept any more; or nothing when the connection is gone.
+    fn finish_reply<'b>(&mut self, s: u32, mut bytes: &'b [u8]) -> Option<&'b [u8]> {
+        let id: ConnId = self.conns.id(s);
+        let mut rest = std::mem::take(&mut self.conns[s].rest);
+        let mut step = FEW_BYTES;
+        loop {
+            let announced = match &self.conns[s].scan {
+                Scan::Resp(scan) => scan.announced(),
+                Scan::Memcache(scan) => scan.announced(),
+            };
+            let count = lacking(announced, rest.len()).max(step).min(bytes.len());
+            rest.extend_from_slice(&bytes[..count]);
+            let Some(used) = self.take_replies(s, &rest) else {
+                // A lane that owes nothing is kept for another use, but not one that says more than it was asked.
+                if count < bytes.len() && self.conns.live(id).is_some() {
+                    self.discard_conn(s);
+                }
+                return None;
+            };
+            let left = rest.len() - used;
+            if left <= count {
+                self.replies.buffers.give(rest);
+                return Some(&bytes[count - left..]);
+            }
+            rest.drain(..used);
+            bytes = &bytes[count..];
+            if bytes.is_empty() {
+                self.conns[s].rest = rest;
+                return Some(&[]);
+            }
+            // It lacks more than was known, or a large reply waits for its client.
+            step = step.saturating_mul(4);
+        }
     }
 
     /// Goes on with what a server has sent that was not looked at to its end.
@@ -128,7 +167,7 @@ impl Core {
                 if lane && entry.care.again {
                     self.forget_key(s, entry);
                 }
-                self.replies.answer(request, |out| out.extend_from_slice(reply));
+                self.replies.answer_with(request, reply.len(), |out| out.extend_from_slice(reply));
             }
             Target::Exec(request) => {
                 count();
@@ -146,7 +185,7 @@ impl Core {
             }),
             Target::Part { merge, part } => {
                 count();
-                self.take_part(merge, part, |out| out.extend_from_slice(reply));
+                self.take_part(merge, part, reply.len(), |out| out.extend_from_slice(reply));
             }
             Target::Handshake(step) => return self.take_handshake(s, step, reply),
             Target::Errand(errand) => self.errand_done(errand, reply),
@@ -221,8 +260,14 @@ impl Core {
         self.lose_conn(s, Cause::HandshakeRefused);
     }
 
-    pub(crate) fn take_part(&mut self, merge: u32, part: u32, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut reply = self.replies.small.take();
+    pub(crate) fn take_part(
+        &mut self,
+        merge: u32,
+        part: u32,
+        bytes: usize,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let mut reply = self.replies.small.take_for(bytes);
         write(&mut reply);
         let state = &mut self.merges[merge];
         state.parts[part as usize].reply = reply;

@@ -7,6 +7,7 @@
 //! ```
 
 use crate::core::Core;
+use crate::deadline::NEVER;
 use crate::error::Cause;
 use crate::id::ClientId;
 use crate::limits::{LANE_WAIT_US, LANES_PER_WORKER, SPARE_IDLE_US, SPARES_PER_SERVER, SPARES_PER_WORKER};
@@ -114,9 +115,10 @@ impl Core {
         }
     }
 
-    /// When to look at those who wait for a lane.
-    pub(crate) fn next_waiter(&self) -> Option<u64> {
-        self.lane_waiters.iter().map(|(_, until)| *until).min()
+    /// When to look at those who wait for a lane, or [`NEVER`].
+    #[inline]
+    pub(crate) fn next_waiter(&self) -> u64 {
+        self.lane_waiters.iter().map(|(_, until)| *until).min().unwrap_or(NEVER)
     }
 
     /// Whether somebody who waits for a lane may have one.

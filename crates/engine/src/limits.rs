@@ -6,8 +6,12 @@ pub const BUFFER_BYTES: usize = 4 << 10;
 /// A fresh buffer for one parked reply or part: most replies are smaller.
 pub const SMALL_BUFFER_BYTES: usize = 256;
 
-/// A buffer that grew to more than so many times its first size goes back to the system once empty.
+/// A buffer that grew to more than so many times its first size is large.
 pub const BUFFER_GROWTH_KEPT: usize = 16;
+
+/// Larger ones are kept for connections that need as much in every tick (many requests with values of some KiB to one
+/// server), so many bytes of them per worker and store.
+pub const LARGE_BUFFERS_KEPT_BYTES: usize = 4 << 20;
 
 /// Spare buffers kept per worker and size: 64 KiB times this is the most that is held for nothing.
 pub const BUFFERS_KEPT: usize = 512;

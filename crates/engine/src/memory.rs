@@ -6,6 +6,7 @@
 
 use crate::client::{Reading, Transfer};
 use crate::core::Core;
+use crate::deadline::NEVER;
 use crate::limits::{
     BUFFER_BYTES, FEW_REQUESTS, FIRST_REPLY_MEAN, LOOKS_PER_LIMIT, MEMORY_LOOK_US, MEMORY_LOOKS,
     UNFINISHED_BYTES,
@@ -64,9 +65,9 @@ impl Memory {
         self.received = self.received.saturating_add(bytes);
     }
 
-    /// When to look even if nothing comes in.
-    pub(crate) fn next_look(&self) -> Option<u64> {
-        self.look_at_us
+    /// When to look even if nothing comes in, or [`NEVER`].
+    pub(crate) fn next_look(&self) -> u64 {
+        self.look_at_us.unwrap_or(NEVER)
     }
 
     #[inline]

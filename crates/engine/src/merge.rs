@@ -22,7 +22,7 @@ pub struct Merge {
     pub resp3: bool,
     /// Parts without a reply yet.
     pub outstanding: u32,
-    /// The parts, in order of their servers.
+    /// The parts: of a split request in the order of their first keys, of one to all in that of the servers.
     pub parts: Vec<Part>,
     /// For each key in the order asked, its part.
     pub order: Vec<u32>,
@@ -60,11 +60,9 @@ impl Part {
     fn element(&mut self) -> Option<&[u8]> {
         self.left = Some(self.left?.checked_sub(1)?);
         let rest = self.reply.get(self.at..)?;
-        let ReplyParse::Complete { len, .. } = resp::ReplyScan::default().scan(rest, &Limits::NONE) else {
-            return None;
-        };
-        self.at += len;
-        rest.get(..len)
+        let element = rest.get(..resp::element(rest)?)?;
+        self.at += element.len();
+        Some(element)
     }
 
     /// The next VALUE block, if it is that of `key`.

@@ -76,6 +76,12 @@ impl Replies {
     /// The reply of a request is here: out with it if it is the client's next, else it waits.
     #[inline]
     pub(crate) fn answer(&mut self, request: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        self.answer_with(request, 0, write);
+    }
+
+    /// The same with a reply of about so many bytes.
+    #[inline]
+    pub(crate) fn answer_with(&mut self, request: u32, bytes: usize, write: impl FnOnce(&mut Vec<u8>)) {
         let slot = &mut self.requests[request];
         if matches!(slot.state, State::Orphan) {
             return self.requests.discard(request);
@@ -88,7 +94,7 @@ impl Replies {
             self.overflowed.push(c);
         }
         if client.head != request {
-            let mut parked = self.small.take();
+            let mut parked = self.small.take_for(bytes);
             write(&mut parked);
             client.note_reply(parked.len());
             client.parked += parked.len();

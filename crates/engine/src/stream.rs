@@ -9,12 +9,12 @@
 //! rest owns no buffer.
 
 use crate::limits::COMPACT_BYTES;
-use crate::outbox::Buffers;
+use crate::outbox::{Buffers, Lent};
 
 /// One connection's outgoing bytes.
 #[derive(Debug, Default)]
 pub struct Stream {
-    buf: Vec<u8>,
+    lent: Lent,
     base: u64,
     written: u64,
 }
@@ -23,21 +23,18 @@ impl Stream {
     /// The buffer, to append to.
     #[inline]
     pub fn buffer(&mut self, buffers: &mut Buffers) -> &mut Vec<u8> {
-        if self.buf.capacity() == 0 {
-            self.buf = buffers.take();
-        }
-        &mut self.buf
+        self.lent.buffer(buffers)
     }
 
     /// Bytes of room that its buffer has.
     pub fn room(&self) -> usize {
-        self.buf.capacity()
+        self.lent.buf.capacity()
     }
 
     /// Position after the last appended byte.
     #[inline]
     pub fn end(&self) -> u64 {
-        self.base + self.buf.len() as u64
+        self.base + self.lent.buf.len() as u64
     }
 
     /// Position after the last byte taken by the socket.
@@ -55,7 +52,7 @@ impl Stream {
     /// The bytes that the socket has not taken.
     #[inline]
     pub fn waiting(&self) -> &[u8] {
-        &self.buf[(self.written - self.base) as usize..]
+        &self.lent.buf[(self.written - self.base) as usize..]
     }
 
     /// The socket took `count` more bytes.
@@ -67,17 +64,17 @@ impl Stream {
     /// The bytes between two positions that are still kept.
     pub fn between(&self, from: u64, until: u64) -> &[u8] {
         let range = from.saturating_sub(self.base) as usize..until.saturating_sub(self.base) as usize;
-        self.buf.get(range).unwrap_or(&[])
+        self.lent.buf.get(range).unwrap_or(&[])
     }
 
     /// Bytes before `until` are answered and need not be kept.
     #[inline]
     pub fn forget(&mut self, until: u64, buffers: &mut Buffers) {
         let gone = until.min(self.written).saturating_sub(self.base) as usize;
-        if gone == self.buf.len() {
+        if gone == self.lent.buf.len() {
             self.release(buffers);
-        } else if gone > COMPACT_BYTES && gone > self.buf.len() / 2 {
-            self.buf.drain(..gone);
+        } else if gone > COMPACT_BYTES && gone > self.lent.buf.len() / 2 {
+            self.lent.buf.drain(..gone);
             self.base += gone as u64;
         }
     }
@@ -85,7 +82,7 @@ impl Stream {
     /// Drops the bytes from `from` on, which the socket has not taken.
     pub fn truncate(&mut self, from: u64) {
         let kept = from.max(self.written).saturating_sub(self.base) as usize;
-        self.buf.truncate(kept);
+        self.lent.buf.truncate(kept);
     }
 
     /// Drops all bytes.
@@ -93,7 +90,7 @@ impl Stream {
     pub fn release(&mut self, buffers: &mut Buffers) {
         self.base = self.end();
         self.written = self.base;
-        buffers.give(std::mem::take(&mut self.buf));
+        self.lent.release(buffers);
     }
 }
 
@@ -114,7 +111,7 @@ mod tests {
         stream.forget(4, &mut buffers);
         assert_eq!(stream.between(4, 8), b"two ");
         stream.forget(8, &mut buffers);
-        assert_eq!(stream.buf.capacity(), 0, "a stream at rest owns no memory");
+        assert_eq!(stream.lent.buf.capacity(), 0, "a stream at rest owns no memory");
         stream.buffer(&mut buffers).extend_from_slice(b"three");
         assert_eq!((stream.written(), stream.end()), (8, 13));
         assert_eq!(stream.waiting(), b"three");
@@ -128,7 +125,7 @@ mod tests {
             stream.buffer(&mut buffers).extend_from_slice(&[b'x'; 1000]);
             stream.advance(1000);
             stream.forget(stream.end() - 500, &mut buffers);
-            assert!(stream.buf.len() < 4 * COMPACT_BYTES);
+            assert!(stream.lent.buf.len() < 4 * COMPACT_BYTES);
             assert_eq!(stream.between(stream.end() - 500, stream.end()).len(), 500);
         }
     }

@@ -1,5 +1,6 @@
 //! The immutable view of pools and servers that a worker routes by. The control plane makes a new
-//! one when a server is ejected or comes back, and workers take it up between two ticks.
+//! one when a server is ejected or comes back, and workers take it up between two ticks. That costs a worker nothing for
+//! pools and servers that stay as they are; to free an old one, which may take milliseconds, is the control plane's part.
 
 use config::{Address, Bytes, Millis, OnFailure, OnReturn, Partial, Pool, Protocol, Server, Settings};
 use placement::{DistributionKind, Member, Placement, Ring};
@@ -10,10 +11,12 @@ use wire::limits::Limits;
 pub struct Topology {
     /// The pools; their indices are stable while the process runs.
     pub pools: Vec<PoolView>,
+    /// Pool and server of those that are drained or returning: what taking it up has to look at.
+    pub(crate) marked: Vec<(u32, u32)>,
 }
 
 /// One pool as workers see it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PoolView {
     /// The pool's name.
     pub name: String,
@@ -89,6 +92,17 @@ pub struct ServerView {
     pub returning: bool,
 }
 
+impl ServerView {
+    fn standing(&self) -> Standing {
+        match (self.drained, self.returning, self.live) {
+            (true, ..) => Standing::Drained,
+            (_, true, _) => Standing::Returning,
+            (.., true) => Standing::In,
+            _ => Standing::Out,
+        }
+    }
+}
+
 /// Servers that stand in for those that are away.
 #[derive(Clone, Debug)]
 pub struct Standby {
@@ -115,7 +129,32 @@ impl Topology {
     /// The view of `settings`, with `standing(pool, server)` saying which servers take part.
     pub fn new(settings: &Settings, standing: impl Fn(usize, usize) -> Standing) -> Topology {
         let pools = settings.pools.iter().enumerate();
-        Topology { pools: pools.map(|(p, pool)| PoolView::new(pool, |s| standing(p, s))).collect() }
+        Topology::of(pools.map(|(p, pool)| PoolView::new(pool, |s| standing(p, s))).collect())
+    }
+
+    /// The view of the same `settings` now. Pools whose servers stand as they did are copied: laying out their servers anew
+    /// takes far longer.
+    pub fn renewed(&self, settings: &Settings, standing: impl Fn(usize, usize) -> Standing) -> Topology {
+        let pools = settings.pools.iter().zip(&self.pools).enumerate();
+        let renew = |(p, (pool, view)): (usize, (&Pool, &PoolView))| {
+            let mut servers = view.servers.iter().enumerate();
+            match servers.all(|(s, server)| server.standing() == standing(p, s)) {
+                true => view.clone(),
+                false => PoolView::new(pool, |s| standing(p, s)),
+            }
+        };
+        Topology::of(pools.map(renew).collect())
+    }
+
+    /// Of these pools.
+    pub fn of(pools: Vec<PoolView>) -> Topology {
+        let servers = |(p, pool): (usize, &PoolView)| -> Vec<(u32, u32)> {
+            let servers = pool.servers.iter().enumerate();
+            let marked = servers.filter(|(_, server)| server.drained || server.returning);
+            marked.map(|(s, _)| (p as u32, s as u32)).collect()
+        };
+        let marked = pools.iter().enumerate().flat_map(servers).collect();
+        Topology { pools, marked }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::ring::{self, Seat};
 pub(crate) struct Ketama {
     /// The points, ascending.
     values: Box<[u32]>,
-    /// The member that each point belongs to.
+    /// The member that each point belongs to; behind the last one the first again, whose arc goes round to it.
     owners: Box<[u32]>,
     /// The circle cut into a power of two of equal parts, about one per point: where in `values` each part
     /// begins, and at last where the last one ends. It leaves a search of a point or two.
@@ -42,7 +42,8 @@ impl Ketama {
 
         let values: Box<[u32]> = points.iter().map(|point| (point >> 32) as u32).collect();
         let owners = points.iter().filter_map(|point| seats.get(*point as u32 as usize));
-        let owners = owners.map(|seat| seat.index).collect();
+        let mut owners: Vec<u32> = owners.map(|seat| seat.index).collect();
+        owners.extend(owners.first().copied());
         let bits = values.len().next_power_of_two().ilog2().min(PARTS_BITS_MAX);
         let shift = u32::BITS - bits;
         let mut begin = 0;
@@ -53,16 +54,17 @@ impl Ketama {
             begin as u32
         });
         let starts = starts.collect();
-        Ketama { values, owners, starts, shift }
+        Ketama { values, owners: owners.into(), starts, shift }
     }
 
     #[inline]
     pub(crate) fn lookup(&self, hash: u32) -> Option<u32> {
         let part = (u64::from(hash) >> self.shift) as usize; // by up to 32 bits, hence wide
-        let (&start, &end) = (self.starts.get(part)?, self.starts.get(part + 1)?);
+        let &[start, end] = self.starts.get(part..)?.first_chunk()?;
         let within = self.values.get(start as usize..end as usize)?;
-        let at = start as usize + within.partition_point(|&value| value < hash);
-        self.owners.get(at).or_else(|| self.owners.first()).copied()
+        // One or two: it takes less to walk than to halve.
+        let before = within.iter().take_while(|value| **value < hash).count();
+        self.owners.get(start as usize + before).copied()
     }
 
     pub(crate) fn points(&self) -> impl Iterator<Item = (u32, u32)> + '_ {

@@ -75,6 +75,14 @@ impl Ring {
     pub fn lookup(&self, hash: u32, random: impl FnOnce() -> u32) -> Option<u32> {
         match &self.layout {
             Layout::Ketama(ketama) => ketama.lookup(hash),
+            _ => self.lookup_elsewhere(hash, random),
+        }
+    }
+
+    /// The same in any layout but the usual one.
+    fn lookup_elsewhere(&self, hash: u32, random: impl FnOnce() -> u32) -> Option<u32> {
+        match &self.layout {
+            Layout::Ketama(ketama) => ketama.lookup(hash),
             Layout::Modula(modula) => modula.lookup(hash),
             Layout::Random(any) => any.lookup(random),
             Layout::Maglev(maglev) => maglev.lookup(hash),

@@ -3,6 +3,8 @@
 //! One `Args` belongs to a worker and is filled anew for every request, so that looking at a request
 //! allocates nothing once the list has grown to its usual size.
 
+use std::ops::Range;
+
 /// A range of bytes, `start..end`, within the request's own bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
@@ -104,6 +106,15 @@ impl<'a> ArgView<'a> {
     /// Where argument `index` lies, where there is one.
     pub fn span(&self, index: usize) -> Option<Span> {
         self.spans.get(index).copied()
+    }
+
+    /// Arguments of a RESP request as they stand in it, their lengths before them. Not for the command word.
+    pub fn encoded(&self, range: Range<usize>) -> &'a [u8] {
+        let begins = |index: usize| {
+            let before = index.checked_sub(1).and_then(|before| self.spans.get(before));
+            before.map_or(0, |before| before.end as usize + 2)
+        };
+        self.buf.get(begins(range.start)..begins(range.end)).unwrap_or(&[])
     }
 
     /// The request's bytes.

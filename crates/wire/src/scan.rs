@@ -2,7 +2,6 @@
 //! where tests count how many bytes were looked at.
 
 use memchr::memchr;
-use std::ops::Range;
 
 /// Position of the first `byte` in `buf[from..to]`, as an index into `buf`.
 #[inline]
@@ -23,11 +22,23 @@ pub(crate) fn length(buf: &[u8], at: usize) -> Option<(u64, usize)> {
     // Nearly all are this short.
     let (value, used) = match *rest {
         [one, b'\r', b'\n', ..] => (digit(one)?, 1),
-        [ten @ b'1'..=b'9', one, b'\r', b'\n', ..] => (digit(ten)? * 10 + digit(one)?, 2),
-        _ => long_length(rest)?,
+        _ => match rest.first_chunk().and_then(two_digits) {
+            Some(value) => (value, 2),
+            None => long_length(rest)?,
+        },
     };
     tally(used);
     Some((value, at + used + 2))
+}
+
+/// The number that two digits and CRLF make.
+#[inline]
+fn two_digits(text: &[u8; 4]) -> Option<u64> {
+    // Of a digit, and of each byte of the line end, this leaves its value.
+    let values = u32::from_le_bytes(*text) ^ u32::from_le_bytes(*b"00\r\n");
+    let wrong = (values | values.wrapping_add(0x7676)) & 0xffff_8080;
+    let (tens, ones) = (values & 0xff, values >> 8);
+    (wrong == 0 && tens != 0).then_some(u64::from(tens * 10 + ones))
 }
 
 /// The same of any number of digits: the number and how many they are.
@@ -47,13 +58,13 @@ fn long_length(rest: &[u8]) -> Option<(u64, usize)> {
     (rest.get(used..used + 2)? == b"\r\n").then_some((value, used))
 }
 
-/// Where the bytes lie that `$5` and CRLF at `at` announce, if they are all there with the CRLF behind them.
+/// Where the bytes begin and end that `$5` and CRLF at `at` announce, if they are all there with the CRLF behind them.
 #[inline]
-pub(crate) fn value(buf: &[u8], at: usize) -> Option<Range<usize>> {
+pub(crate) fn value(buf: &[u8], at: usize) -> Option<(usize, usize)> {
     let rest = buf.get(at..).filter(|rest| rest.first() == Some(&b'$'))?;
     let (bytes, start) = length(rest, 1)?;
     let end = usize::try_from(bytes).ok()?.checked_add(start)?;
-    (crlf(rest, end) == Some(true)).then_some(at + start..at + end)
+    (crlf(rest, end) == Some(true)).then_some((at + start, at + end))
 }
 
 /// Where the word at `at` ends: at the first blank or control character. Nothing while there is none. For words of keys'
@@ -185,6 +196,14 @@ mod tests {
             check(text, None);
         }
         check("1000000000000000000\r\n", None);
+        for (a, b) in (0..=255u8).flat_map(|a| (0..=255u8).map(move |b| (a, b))) {
+            let good = (b'1'..=b'9').contains(&a) && b.is_ascii_digit();
+            let expected = good.then(|| (u64::from(a - b'0') * 10 + u64::from(b - b'0'), 4));
+            if (a, b) != (b'\r', b'\n') && b != b'\r' {
+                assert_eq!(length(&[a, b, b'\r', b'\n'], 0), expected, "{a} {b}");
+            }
+            assert_eq!(length(&[b'1', b'2', a, b], 0).is_some(), (a, b) == (b'\r', b'\n'), "{a} {b}");
+        }
         assert_eq!(length(b"1\r\n", 7), None);
     }
 

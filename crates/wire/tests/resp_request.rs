@@ -54,6 +54,25 @@ fn unfinished() {
 }
 
 #[test]
+fn a_request_in_pieces_leaves_nothing_behind() {
+    let (limits, mut args) = (Limits::default(), Args::default());
+    let request = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
+    for end in 1..request.len() {
+        for (next, expected) in [
+            (&b"\r\n"[..], Scan::Empty { len: 2 }),
+            (b"PING\r\n", Scan::Complete { len: 6, inline: true }),
+            (b"*1\r\n$1\r\na\r\n", Scan::Complete { len: 11, inline: false }),
+        ] {
+            let mut scan = RequestScan::default();
+            assert_eq!(scan.scan(&request[..end], &limits, &mut args), Scan::Partial);
+            let whole = Scan::Complete { len: request.len(), inline: false };
+            assert_eq!(scan.scan(request, &limits, &mut args), whole, "cut at {end}");
+            assert_eq!(scan.scan(next, &limits, &mut args), expected, "cut at {end}");
+        }
+    }
+}
+
+#[test]
 fn errors() {
     let check = |input: &[u8], text: &str| {
         let Scan::Invalid(error) = scan(input).0 else { panic!("accepted {}", input.escape_ascii()) };

@@ -10,6 +10,7 @@
 //! A tick: wait; read every ready connection once; let time pass; write every connection that has output once.
 
 mod clients;
+mod clock;
 mod gate;
 mod handle;
 pub mod linger;

@@ -40,8 +40,13 @@ impl Lingering {
         });
     }
 
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sockets.is_empty()
+    }
+
     /// How soon to look again.
     pub(crate) fn pause(&self) -> Option<Duration> {
-        (!self.sockets.is_empty()).then_some(Duration::from_millis(20))
+        (!self.is_empty()).then_some(Duration::from_millis(20))
     }
 }

@@ -1,6 +1,7 @@
 //! The loop: wait, read, act, write.
 
 use crate::clients::ClientSocket;
+use crate::clock::Clock;
 use crate::gate::Gate;
 use crate::handle::{Handle, Message, Notice, Notify};
 use crate::linger::Lingering;
@@ -11,12 +12,12 @@ use engine::client::Client;
 use engine::error::Cause;
 use engine::server_conn::ServerConn;
 use engine::topology::Topology;
-use engine::{Core, Input, Now, Output, Process};
+use engine::{Core, Input, Output, Process};
 use reactor::{Event, Events, Interest, Reactor};
 use stats::{Shard, WorkerMetric};
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// So many ready connections are served per tick; the others come first in the next.
 const EVENTS_PER_TICK: usize = 1024;
@@ -65,7 +66,7 @@ pub struct Worker {
     pub(crate) handle: Handle,
     pub(crate) notify: Notify,
     pub(crate) buffer: Box<[u8]>,
-    pub(crate) epoch: Instant,
+    pub(crate) clock: Clock,
     /// Once stopping: when to end at the latest.
     pub(crate) stop_at: Option<Instant>,
 }
@@ -102,7 +103,7 @@ impl Worker {
             handle,
             notify: setup.notify,
             buffer: vec![0; setup.read_bytes].into_boxed_slice(),
-            epoch: setup.epoch,
+            clock: Clock::new(setup.epoch),
             stop_at: None,
         })
     }
@@ -122,7 +123,7 @@ impl Worker {
     pub fn turn(&mut self, events: &mut Events) -> io::Result<()> {
         self.reactor.wait(events, self.patience())?;
         self.shard.worker(WorkerMetric::Ticks).add(1);
-        self.core.tick(self.now());
+        self.core.tick(self.clock.tick());
         for event in events.iter() {
             self.take(event);
         }
@@ -133,22 +134,19 @@ impl Worker {
         if !self.resting.is_empty() {
             self.wake_listeners();
         }
-        if self.lingering.pause().is_some() {
+        if !self.lingering.is_empty() {
             self.lingering.look(Instant::now(), &mut self.buffer);
         }
         Ok(())
     }
 
-    fn now(&self) -> Now {
-        // A clock before 1970 makes TIME wrong and nothing else.
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { mono_us: self.epoch.elapsed().as_micros() as u64, unix_us: unix.as_micros() as u64 }
-    }
-
     /// How long to wait for events at most.
+    #[inline]
     fn patience(&self) -> Option<Duration> {
-        let now_us = self.epoch.elapsed().as_micros() as u64;
-        let deadline = self.core.next_deadline().map(|at| Duration::from_micros(at.saturating_sub(now_us)));
+        let deadline = self.core.next_deadline().map(|at| self.clock.until(at));
+        if self.stop_at.is_none() && self.resting.is_empty() && self.lingering.is_empty() {
+            return deadline;
+        }
         let stop = self.stop_at.map(|at| at.saturating_duration_since(Instant::now()));
         let rest = self.resting.first().map(|(until, _)| until.saturating_duration_since(Instant::now()));
         [deadline, stop, rest, self.lingering.pause()].into_iter().flatten().min()

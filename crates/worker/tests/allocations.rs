@@ -64,11 +64,20 @@ fn a_request_split_over_servers_allocates_nothing() {
     check("memcached get of 20", Cast { protocol: Memcache, ask: Ask::Many(20), ..USUAL });
 }
 
-/// As long as a connection's buffer does not grow beyond what is kept (`engine::limits::BUFFER_GROWTH_KEPT`): two of these
-/// requests fit, with three the buffer has doubled once too often.
+/// Whether they fit the buffers that all connections use, or some connections need larger ones in every tick.
 #[test]
 fn a_large_value_allocates_nothing() {
-    let large = Cast { clients_per_worker: 2, value_bytes: 16 << 10, ..USUAL };
-    check("redis GET of 16 KiB", large);
-    check("redis SET of 16 KiB", Cast { ask: Ask::Set, ..large });
+    for clients_per_worker in [2, 4, 12] {
+        let large = Cast { clients_per_worker, value_bytes: 16 << 10, ..USUAL };
+        check("redis GET of 16 KiB", large);
+        check("redis SET of 16 KiB", Cast { ask: Ask::Set, ..large });
+    }
+}
+
+/// Replies that wait for an earlier one, or for other parts.
+#[test]
+fn large_values_that_wait_allocate_nothing() {
+    let large = Cast { clients_per_worker: 2, value_bytes: 8 << 10, ..USUAL };
+    check("redis GET of 8 KiB by 8", Cast { depth: 8, ..large });
+    check("redis MGET of 5 of 8 KiB", Cast { ask: Ask::Many(5), ..large });
 }

@@ -5,8 +5,15 @@ use super::record::Row;
 use std::fmt::Write as _;
 
 /// Rows whose names are the first word and a number, and how much more than the first of them the others may cost.
-const SERIES: [(&str, f64); 5] =
-    [("workers", 0.05), ("servers", 0.10), ("pools", 0.10), ("clients", 0.10), ("idle", 0.10)];
+const SERIES: [(&str, f64); 7] = [
+    ("workers", 0.05),
+    ("servers", 0.10),
+    ("split", 0.10),
+    ("snapshot", 0.10),
+    ("pools", 0.10),
+    ("clients", 0.10),
+    ("idle", 0.10),
+];
 
 /// A sentence with its functions for each row that costs too much.
 pub(super) fn check(rows: &[Row]) -> Vec<String> {

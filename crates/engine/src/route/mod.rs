@@ -8,3 +8,5 @@ mod redis;
 mod split;
 mod standby;
 mod transaction;
+
+pub(crate) use split::Share;

@@ -90,121 +90,124 @@ impl Core {
         self.scratch.servers = servers;
     }
 
-    /// Finds every key's server: in `scratch.servers`, with counts in `scratch.parts`.
+    /// Finds every key's server: in `scratch.servers`, or [`NONE`].
     fn place_units(&mut self, c: u32, args: ArgView<'_>, units: &Units) -> Placed {
         let pool = self.replies.clients[c].pool;
         let mut servers = std::mem::take(&mut self.scratch.servers);
         servers.clear();
-        let mut one = true;
-        for unit in 0..units.count {
-            let server = self.place(pool, args.get(units.first + unit * units.step)).unwrap_or(NONE);
-            one &= servers.first().is_none_or(|first| *first == server);
-            servers.push(server);
+        let keys = (0..units.count).map(|unit| args.get(units.first + unit * units.step));
+        let view = &self.topology.pools[pool as usize];
+        if view.random {
+            servers.extend(keys.map(|key| self.place(pool, key).unwrap_or(NONE)));
+        } else {
+            servers.extend(keys.map(|key| view.place(key, 0).unwrap_or(NONE)));
         }
-        let first = servers.first().copied().filter(|server| *server != NONE);
+        let first = servers.first().copied().unwrap_or(NONE);
+        let one = servers.iter().all(|server| *server == first);
         self.scratch.servers = servers;
-        if one { Placed::One(first) } else { Placed::Many }
+        if one { Placed::One(Some(first).filter(|server| *server != NONE)) } else { Placed::Many }
     }
 
     fn send_parts(&mut self, c: u32, args: ArgView<'_>, units: &Units, how: How, read: bool) {
-        let pool = self.replies.clients[c].pool;
+        let (pool, slot) = (self.replies.clients[c].pool, self.slot(c));
         let redis = self.protocol(c) == Protocol::Redis;
-        let slot = self.slot(c);
         let request = self.replies.ask(c, args.bytes().len());
-        let merge = self.new_merge(pool, request, how);
+        let mut merge = self.fresh_merge(pool, request, how);
         let servers = std::mem::take(&mut self.scratch.servers);
-        let mut parts = std::mem::take(&mut self.scratch.parts);
-        parts.clear();
-        parts.resize(self.topology.pools[pool as usize].servers.len(), 0);
-        servers.iter().for_each(|server| parts[*server as usize] += 1);
+        let mut shares = std::mem::take(&mut self.scratch.shares);
+        self.share_out(pool, &servers, &mut shares, &mut merge.order);
 
-        // Each server's part begins, where the server can be asked; `parts` now says which part a server has.
-        let mut failed = std::mem::take(&mut self.scratch.failed);
-        for (server, count) in parts.iter_mut().enumerate() {
-            let keys = std::mem::replace(count, NONE) as usize;
-            if keys == 0 {
-                continue;
+        // Each server's part begins, where the server can be asked.
+        for share in &mut shares {
+            merge.parts.push(Part::new(share.server));
+            if share.server != NONE {
+                share.conn = self.usable_conn(pool, share.server, slot);
             }
-            let part = self.merges[merge].parts.len() as u32;
-            self.merges[merge].parts.push(Part::new(server as u32));
-            *count = part;
-            let conn = match self.usable_conn(pool, server as u32, slot) {
-                Ok(conn) => conn,
-                Err(cause) => {
-                    failed.push((part, cause));
-                    continue;
-                }
-            };
-            // The word between the command and the keys of gat and gats.
-            let exptime = if redis || units.first < 2 { None } else { Some(args.get(1)) };
-            let bounded = exptime.and_then(|exptime| self.bounded(pool, server as u32, exptime));
-            self.append(conn, |out| {
-                if redis {
-                    encode::array_header(1 + keys * units.step + units.trailing, out);
-                    encode::bulk(args.get(0), out);
-                } else {
-                    out.extend_from_slice(args.get(0));
-                    if let Some(exptime) = bounded.as_deref().or(exptime) {
-                        out.push(b' ');
-                        out.extend_from_slice(exptime);
-                    }
-                }
-            });
+            if let Ok(conn) = share.conn {
+                self.begin_part(conn, args, units, share.units as usize, redis);
+            }
         }
-        self.count_pool(pool, PoolMetric::Fragments).add(self.merges[merge].parts.len() as u64);
-        let has_failed = |part: u32| failed.iter().any(|(other, _)| *other == part);
+        self.count_pool(pool, PoolMetric::Fragments).add(merge.parts.len() as u64);
         // Each key goes to its server's part.
-        for (unit, server) in servers.iter().enumerate() {
-            let part = parts[*server as usize];
+        for (unit, part) in merge.order.iter().enumerate() {
             let from = units.first + unit * units.step;
-            let state = &mut self.merges[merge];
-            state.order.push(part);
             if !redis {
-                state.keys.push(args.get(from));
+                merge.keys.push(args.get(from));
             }
-            if failed.is_empty() || !has_failed(part) {
-                let conn = self.conn_for(pool, *server, slot);
-                self.append(conn, |out| {
-                    if redis {
-                        (from..from + units.step).for_each(|index| encode::bulk(args.get(index), out));
-                    } else {
-                        memcache::encode::multiget_key(args.get(from), out);
-                    }
+            if let Ok(conn) = shares[*part as usize].conn {
+                self.append(conn, |out| match redis {
+                    true => out.extend_from_slice(args.encoded(from..from + units.step)),
+                    false => memcache::encode::multiget_key(args.get(from), out),
                 });
             }
         }
+        merge.outstanding = merge.parts.len() as u32;
+        let merge = self.merges.insert(merge);
         // Each part ends.
-        self.merges[merge].outstanding = self.merges[merge].parts.len() as u32;
-        for (server, part) in parts.iter().enumerate().filter(|(_, part)| **part != NONE) {
-            if has_failed(*part) {
-                continue;
+        for (part, share) in shares.iter().enumerate() {
+            let target = Target::Part { merge, part: part as u32 };
+            match share.conn {
+                Ok(conn) => self.send(conn, target, Care::of_read(read), |out| match redis {
+                    true => out.extend_from_slice(args.encoded(args.len() - units.trailing..args.len())),
+                    false => memcache::encode::multiget_end(out),
+                }),
+                Err(cause) => self.fail_unasked(pool, target, cause),
             }
-            let conn = self.conn_for(pool, server as u32, slot);
-            let target = Target::Part { merge, part: *part };
-            self.send(conn, target, Care::of_read(read), |out| {
-                if redis {
-                    (args.len() - units.trailing..args.len()).for_each(|i| encode::bulk(args.get(i), out));
-                } else {
-                    memcache::encode::multiget_end(out);
-                }
+        }
+        self.scratch.servers = servers;
+        self.scratch.shares = shares;
+    }
+
+    /// Makes a share for each of the `servers` that units go to, in the order of their first units, and says for each unit
+    /// which share has it.
+    fn share_out(&mut self, pool: u32, servers: &[u32], shares: &mut Vec<Share>, order: &mut Vec<u32>) {
+        let share_of = &mut self.scratch.share_of;
+        let count = self.topology.pools[pool as usize].servers.len();
+        // The last is for units that no server takes.
+        share_of.resize(share_of.len().max(count + 1), NONE);
+        shares.clear();
+        for server in servers {
+            let place = &mut share_of[(*server as usize).min(count)];
+            if *place == NONE {
+                *place = shares.len() as u32;
+                shares.push(Share { server: *server, units: 0, conn: Err(Cause::Refused) });
+            }
+            shares[*place as usize].units += 1;
+            order.push(*place);
+        }
+        shares.iter().for_each(|share| share_of[(share.server as usize).min(count)] = NONE);
+    }
+
+    /// The words of a part before its first key.
+    fn begin_part(&mut self, conn: u32, args: ArgView<'_>, units: &Units, count: usize, redis: bool) {
+        if redis {
+            return self.append(conn, |out| {
+                encode::array_header(1 + count * units.step + units.trailing, out);
+                encode::bulk(args.get(0), out);
             });
         }
-        for (part, cause) in failed.drain(..) {
-            self.fail_unasked(pool, Target::Part { merge, part }, cause);
-        }
-        self.scratch.failed = failed;
-        self.scratch.servers = servers;
-        self.scratch.parts = parts;
+        // The word between the command and the keys of gat and gats.
+        let exptime = if units.first < 2 { None } else { Some(args.get(1)) };
+        let (pool, server) = (self.conns[conn].pool, self.conns[conn].server);
+        let bounded = exptime.and_then(|exptime| self.bounded(pool, server, exptime));
+        self.append(conn, |out| {
+            out.extend_from_slice(args.get(0));
+            if let Some(exptime) = bounded.as_deref().or(exptime) {
+                out.push(b' ');
+                out.extend_from_slice(exptime);
+            }
+        });
     }
 
     /// The same bytes to every server of the pool.
     pub(crate) fn send_to_all(&mut self, c: u32, how: How, write: impl Fn(&mut Vec<u8>)) {
         let pool = self.replies.clients[c].pool;
         let request = self.replies.ask(c, 0);
-        let merge = self.new_merge(pool, request, how);
+        let mut merge = self.fresh_merge(pool, request, how);
         let count = self.topology.pools[pool as usize].own as u32;
-        self.merges[merge].parts.extend((0..count).map(Part::new));
-        self.merges[merge].outstanding = count;
+        merge.parts.extend((0..count).map(Part::new));
+        merge.outstanding = count;
+        let merge = self.merges.insert(merge);
         let protocol = self.protocol(c);
         for part in 0..count {
             let target = Target::Part { merge, part };
@@ -216,6 +219,17 @@ impl Core {
             }
         }
     }
+}
+
+/// What one server gets of a split request.
+#[derive(Debug)]
+pub(crate) struct Share {
+    /// Index of the server, or [`NONE`].
+    server: u32,
+    /// How many units.
+    units: u32,
+    /// The connection that they go out on, or why they cannot.
+    conn: Result<u32, Cause>,
 }
 
 /// How the keys of a request spread.

@@ -52,6 +52,23 @@ fn a_large_set_goes_out_as_it_comes_and_others_go_on() {
 }
 
 #[test]
+fn a_lane_whose_server_says_more_than_it_was_asked_is_not_kept() {
+    for (more, conns) in [("", 1), ("+more\r\n", 0)] {
+        let mut rig = rig(Protocol::Redis, None);
+        let client = rig.client();
+        let whole = request(&format!("SET k {}", value(1000)));
+        rig.send(client, &whole[..200]);
+        rig.send(client, &whole[200..]);
+        // As much as is looked at in one go, so that what comes behind it is looked at by itself.
+        let reply = format!("+{}\r\n", value(127));
+        rig.reply(0, &reply[..2]);
+        rig.reply(0, format!("{}{more}", &reply[2..]));
+        assert_eq!(rig.open_conns(0), conns);
+        assert_eq!(rig.read(client), reply);
+    }
+}
+
+#[test]
 fn a_large_set_begins_when_all_before_it_is_answered() {
     let mut rig = rig(Protocol::Redis, None);
     let client = rig.client();

@@ -120,3 +120,32 @@ fn one_client_that_waits_holds_nobody_up() {
     rig.send(quick, request("PING"));
     assert_eq!(rig.read(quick), "+PONG\r\n");
 }
+
+/// What a worker reads at once.
+const READ_BYTES: usize = 64 << 10;
+
+#[test]
+fn one_client_that_asks_without_end_delays_others_by_what_it_may_have_outstanding() {
+    let mut rig = limited(|view| view.client_max_pipeline = 100);
+    let (hot, other) = (rig.client(), rig.client());
+    let flood = request("GET hot").repeat(READ_BYTES / request("GET hot").len());
+    for round in 0..50 {
+        // In one tick: all that is read of the one, then the other's request.
+        if !rig.said.iter().any(|output| matches!(output, Output::PauseClient(_))) {
+            rig.send_and_wait(hot, &flood);
+        }
+        rig.send(other, request("GET other"));
+        let sent = rig.sent(0);
+        assert!(sent.ends_with("other\r\n"), "it leaves in the tick in which it came");
+        let before = sent.matches("hot").count();
+        assert!(before <= 100, "{before} requests before it in round {round}");
+        rig.reply(0, "$-1\r\n".repeat(before) + "$5\r\nother\r\n");
+        assert_eq!(rig.read(other), "$5\r\nother\r\n");
+        rig.read(hot);
+        let more = rig.sent(0).matches("hot").count();
+        assert!(more <= 100, "{more} requests leave when others are answered");
+        rig.reply(0, "$-1\r\n".repeat(more));
+        let later = rig.sent(0).matches("hot").count();
+        rig.reply(0, "$-1\r\n".repeat(later));
+    }
+}

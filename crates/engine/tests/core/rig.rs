@@ -98,7 +98,7 @@ impl Rig {
         let servers = view.servers.iter().map(|server| server.name.clone()).collect();
         let layout = Layout { pools: vec![PoolLayout { name: view.name.clone(), servers }] };
         let registry = Arc::new(Registry::new(layout, 1));
-        let topology = Arc::new(Topology { pools: vec![view] });
+        let topology = Arc::new(Topology::of(vec![view]));
         let shard = registry.shards()[0].clone();
         let process = Process {
             version: "0.0.0",
@@ -130,7 +130,7 @@ impl Rig {
 
     /// Routes by `view` from now on.
     pub(crate) fn take_up(&mut self, view: PoolView) {
-        self.topology = Arc::new(Topology { pools: vec![view] });
+        self.topology = Arc::new(Topology::of(vec![view]));
         self.core.handle(Input::Topology(self.topology.clone()));
         self.act();
     }

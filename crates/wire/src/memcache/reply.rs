@@ -235,7 +235,8 @@ fn whole(buf: &[u8], limits: &Limits) -> Option<(usize, ReplyKind)> {
 fn block(buf: &[u8], at: usize, line_bytes: u32) -> Option<(usize, usize)> {
     let rest = buf.get(at..).filter(|rest| rest.starts_with(b"VALUE "))?;
     let key_end = scan::word_end(rest, 6).filter(|end| rest[*end] == b' ')?;
-    let flags_end = key_end + 1 + rest.get(key_end + 1..)?.iter().position(|byte| !byte.is_ascii_digit())?;
+    let flags = rest.get(key_end + 1..)?;
+    let flags_end = key_end + 1 + flags.iter().position(|byte| !byte.is_ascii_digit())?;
     let (bytes, data) = scan::length(rest, flags_end + 1).filter(|_| rest[flags_end] == b' ')?;
     let data_end = usize::try_from(bytes).ok()?.checked_add(data)?;
     let whole = data - 2 <= line_bytes as usize && scan::crlf(rest, data_end) == Some(true);

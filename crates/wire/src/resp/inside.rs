@@ -45,6 +45,24 @@ pub fn elements(reply: &[u8]) -> Option<(usize, Elements<'_>)> {
     Some((count, Elements { rest: reply.get(next..)?, left: count }))
 }
 
+/// How many bytes the element at the start of `bytes` has, attributes included; nothing where it is not all there.
+#[inline]
+pub fn element(bytes: &[u8]) -> Option<usize> {
+    match scan::value(bytes, 0) {
+        Some((_, end)) => Some(end + 2),
+        None => odd_element(bytes),
+    }
+}
+
+/// The same of any element but a value.
+#[inline(never)]
+fn odd_element(bytes: &[u8]) -> Option<usize> {
+    match ReplyScan::default().scan(bytes, &Limits::NONE) {
+        ReplyParse::Complete { len, .. } => Some(len),
+        _ => None,
+    }
+}
+
 /// Walks over the elements of an aggregate reply. Ends early where the bytes are not a whole reply.
 #[derive(Clone, Debug)]
 pub struct Elements<'a> {
@@ -64,7 +82,7 @@ impl<'a> Iterator for Elements<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         self.left = self.left.checked_sub(1)?;
-        let ReplyParse::Complete { len, .. } = ReplyScan::default().scan(self.rest, &Limits::NONE) else {
+        let Some(len) = element(self.rest) else {
             self.left = 0;
             return None;
         };

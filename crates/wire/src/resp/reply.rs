@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-pub use super::inside::{Elements, bulk, elements, error_code, integer};
+pub use super::inside::{Elements, bulk, element, elements, error_code, integer};
 use crate::limits::Limits;
 use crate::scan;
 
@@ -218,9 +218,9 @@ impl ReplyScan {
         let buf = scan::within(buf, limits.reply_bytes.saturating_sub(self.passed));
         let (mut at, mut due) = (self.at, self.due);
         while due > 0
-            && let Some(value) = scan::value(buf, at)
+            && let Some((_, end)) = scan::value(buf, at)
         {
-            (at, due) = (value.end + 2, due - 1);
+            (at, due) = (end + 2, due - 1);
         }
         (self.at, self.due) = (at, due);
     }
@@ -315,7 +315,7 @@ fn whole(buf: &[u8], limits: &Limits) -> Option<(usize, ReplyKind)> {
     let buf = scan::within(buf, limits.reply_bytes);
     match *buf {
         [b'$', b'-', b'1', b'\r', b'\n', ..] => Some((5, ReplyKind::Null)),
-        [b'$', ..] => Some((scan::value(buf, 0)?.end + 2, ReplyKind::Bulk)),
+        [b'$', ..] => Some((scan::value(buf, 0)?.1 + 2, ReplyKind::Bulk)),
         [b'+', b'O', b'K', b'\r', b'\n', ..] => Some((5, ReplyKind::Simple)),
         [b':', ..] => Some((scan::length(buf, 1)?.1, ReplyKind::Integer)),
         _ => None,

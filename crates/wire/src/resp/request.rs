@@ -84,6 +84,7 @@ impl RequestScan {
     pub fn scan(&mut self, buf: &[u8], limits: &Limits, args: &mut Args) -> Scan {
         args.clear();
         if self.stage == Stage::Start
+            && self.looked == 0
             && let Some(len) = whole(buf, limits, args)
         {
             return Scan::Complete { len, inline: false };
@@ -288,9 +289,12 @@ fn whole(buf: &[u8], limits: &Limits, args: &mut Args) -> Option<usize> {
         return None;
     }
     while (args.len() as u64) < count {
-        let value = scan::value(buf, at).filter(|value| value.len() as u64 <= limits.bulk_bytes)?;
-        args.push(value.start, value.end);
-        at = value.end + 2;
+        let (start, end) = scan::value(buf, at)?;
+        if (end - start) as u64 > limits.bulk_bytes {
+            return None;
+        }
+        args.push(start, end);
+        at = end + 2;
     }
     Some(at)
 }

@@ -16,6 +16,8 @@ pub(crate) enum Ask {
     GetsPerSet(u64),
     /// So many keys at once: MGET, or memcached's `get` of several.
     Many(usize),
+    /// Two keys of each of so many servers at once: MGET. Which key is whose, a [`crate::bare::Bare`] finds out.
+    Spread(usize),
 }
 
 /// Makes one request after another.
@@ -26,12 +28,14 @@ pub(crate) struct Asker {
     value_bytes: usize,
     asked: u64,
     key: usize,
+    /// For [`Ask::Spread`]: two keys of each server that has so many.
+    pairs: Vec<[usize; 2]>,
 }
 
 impl Asker {
     /// Askers with different numbers begin at different keys.
     pub(crate) fn new(protocol: Protocol, ask: Ask, value_bytes: usize, number: usize) -> Asker {
-        Asker { protocol, ask, value_bytes, asked: 0, key: number * KEY_STEP }
+        Asker { protocol, ask, value_bytes, asked: 0, key: number * KEY_STEP, pairs: Vec::new() }
     }
 
     /// Appends the next request.
@@ -42,6 +46,7 @@ impl Asker {
             Ask::Set => true,
             Ask::GetsPerSet(gets) => self.asked.is_multiple_of(gets + 1),
             Ask::Many(count) => return self.many(count, out),
+            Ask::Spread(servers) => return self.spread(servers, out),
         };
         let (key, bytes) = (self.key(), self.value_bytes);
         match (self.protocol, set) {
@@ -85,13 +90,40 @@ impl Asker {
         }
     }
 
+    /// Has [`Ask::Spread`] know whose key is which.
+    pub(crate) fn learn(&mut self, servers: usize, place: impl Fn(&[u8]) -> u32) {
+        let mut first: Vec<Option<usize>> = vec![None; servers];
+        for number in 0..20_000 {
+            match &mut first[place(&key(number)) as usize] {
+                Some(usize::MAX) => {}
+                Some(one) => self.pairs.push([std::mem::replace(one, usize::MAX), number]),
+                none => *none = Some(number),
+            }
+        }
+    }
+
+    /// A key of each of the next servers, and then another one of each.
+    fn spread(&mut self, servers: usize, out: &mut Vec<u8>) {
+        write!(out, "*{}\r\n$4\r\nMGET\r\n", servers * 2 + 1).expect("a Vec takes all");
+        for which in 0..2 {
+            for at in 0..servers {
+                bulk(&key(self.pairs[(self.key + at) % self.pairs.len()][which]), out);
+            }
+        }
+        self.key += servers;
+    }
+
     /// Every key once, then again in the same order: what is warm stays so.
     fn key(&mut self) -> [u8; KEY_BYTES] {
         self.key = (self.key + 1) % KEYS;
-        let mut key = [0; KEY_BYTES];
-        write!(&mut key[..], "key:{:09}", self.key).expect("it fits");
-        key
+        key(self.key)
     }
+}
+
+fn key(number: usize) -> [u8; KEY_BYTES] {
+    let mut key = [0; KEY_BYTES];
+    write!(&mut key[..], "key:{number:09}").expect("it fits");
+    key
 }
 
 /// Answers every complete request at the start of `bytes`, as a server of the protocol does that has every key; says

@@ -22,6 +22,9 @@ pub(crate) struct Size {
 
 /// An engine, and what it is to be asked.
 pub(crate) struct Bare {
+    settings: config::Settings,
+    /// What the control plane holds until all workers have let go of it.
+    views: [Arc<Topology>; 2],
     core: Core,
     now_us: u64,
     clients: Vec<ClientId>,
@@ -60,15 +63,22 @@ impl Bare {
             events: Arc::new(EventRing::new(16)),
         };
         let topology = Arc::new(Topology::new(&settings, |_, _| Standing::In));
+        let mut asker = Asker::new(Protocol::Redis, ask, VALUE_BYTES, 0);
+        if let Ask::Spread(_) = ask {
+            asker.learn(size.servers, |key| topology.pools[0].place(key, 0).expect("all servers are in"));
+        }
+        let views = [topology.clone(), topology.clone()];
         let mut core = Core::new(Arc::new(process), topology, registry.shards()[0].clone(), 1);
         let mut open = |number: usize| core.open_client((number % size.pools) as u32, None);
         let clients = (0..size.clients).map(&mut open).collect();
         (0..size.idle).for_each(|number| _ = open(number));
         Bare {
+            settings,
+            views,
             core,
             now_us: 1_000_000,
             clients,
-            asker: Asker::new(Protocol::Redis, ask, VALUE_BYTES, 0),
+            asker,
             request: Vec::new(),
             expected: Vec::new(),
             reply: Vec::new(),
@@ -101,6 +111,19 @@ impl Bare {
         }
         self.act(count);
         assert!(self.reply == self.expected, "a wrong reply");
+    }
+
+    /// There is a new view, in which the second server of the first pool stands as said.
+    pub(crate) fn renew(&mut self, away: bool, count: &mut impl FnMut(&mut dyn FnMut())) {
+        let standing = if away { Standing::Out } else { Standing::In };
+        let view = self.views[1].renewed(&self.settings, |pool, server| match (pool, server) {
+            (0, 1) => standing,
+            _ => Standing::In,
+        });
+        self.views = [self.views[1].clone(), Arc::new(view)];
+        let mut view = Some(self.views[1].clone());
+        count(&mut || view.take().into_iter().for_each(|view| self.core.handle(Input::Topology(view))));
+        self.act(count);
     }
 
     fn tick(&mut self, count: &mut impl FnMut(&mut dyn FnMut())) {

@@ -22,13 +22,15 @@ pub(crate) enum What {
     Sockets(Cast),
     /// An engine without.
     Bare(Size, Ask),
+    /// The same; each request is a new view in which one server more is away, or one less.
+    Snapshot(Size),
 }
 
 impl What {
     pub(crate) fn kind(self) -> &'static str {
         match self {
             What::Sockets(_) => "sockets",
-            What::Bare(..) => "bare",
+            What::Bare(..) | What::Snapshot(_) => "bare",
         }
     }
 }
@@ -52,6 +54,10 @@ const fn sockets(name: &'static str, times: usize, cast: Cast) -> Scenario {
 
 const fn bare(name: &'static str, size: Size, ask: Ask) -> Scenario {
     Scenario { name, what: What::Bare(size, ask), times: 1000 }
+}
+
+const fn snapshot(name: &'static str, size: Size) -> Scenario {
+    Scenario { name, what: What::Snapshot(size), times: 20 }
 }
 
 /// Every scenario. Rows `NAME-1`, `NAME-2` ... are a series: cost per request must not grow along it.
@@ -78,8 +84,15 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     bare("servers-10", Size { servers: 10, ..BARE }, Ask::Get),
     bare("servers-100", Size { servers: 100, ..BARE }, Ask::Get),
     bare("servers-1000", Size { servers: 1000, ..BARE }, Ask::Get),
+    // 20 keys on 10 servers, of ever more.
+    bare("split-20", Size { servers: 20, ..BARE }, Ask::Spread(10)),
+    bare("split-100", Size { servers: 100, ..BARE }, Ask::Spread(10)),
+    bare("split-1000", Size { servers: 1000, ..BARE }, Ask::Spread(10)),
     bare("mget20-servers-100", Size { servers: 100, ..BARE }, Ask::Many(20)),
     bare("mget20-servers-1000", Size { servers: 1000, ..BARE }, Ask::Many(20)),
+    snapshot("snapshot-10", Size { servers: 10, ..BARE }),
+    snapshot("snapshot-1000", Size { servers: 1000, ..BARE }),
+    snapshot("snapshot-10000", Size { servers: 100, pools: 100, ..BARE }),
     bare("pools-1", BARE, Ask::Get),
     bare("pools-100", Size { pools: 100, clients: 100, ..BARE }, Ask::Get),
     bare("clients-10", Size { clients: 10, ..BARE }, Ask::Get),
