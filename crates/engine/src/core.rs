@@ -71,6 +71,8 @@ pub struct Core {
     pub(crate) args: Option<Box<Args>>,
     pub(crate) scratch: Scratch,
     pub(crate) memory: Memory,
+    /// Pieces of large replies that wait for more, and until when at most.
+    pub(crate) pieces: VecDeque<(ConnId, u64)>,
     /// Keys that had large values.
     pub(crate) large_keys: LargeKeys,
     /// Lanes that large requests have now.
@@ -120,6 +122,7 @@ impl Core {
             args: None,
             scratch: Scratch::default(),
             memory: Memory::unbounded(),
+            pieces: VecDeque::new(),
             large_keys: LargeKeys::default(),
             lanes: 0,
             lane_waiters: VecDeque::new(),
@@ -213,7 +216,8 @@ impl Core {
         }
         let conns = self.deadlines.next().min(self.connects.next()).min(self.reconnects.next());
         let idle = self.idle_conns.next().min(self.idle_clients.next());
-        conns.min(idle).min(self.memory.next_look()).min(self.next_waiter())
+        let large = self.next_waiter().min(self.next_piece());
+        conns.min(idle).min(large).min(self.memory.next_look())
     }
 
     /// How many clients there are.
@@ -236,6 +240,7 @@ impl Core {
             merges: self.merges.len(),
             conns: self.conns.len(),
             in_flight,
+            pieces: self.pieces.len(),
         }
     }
 
@@ -588,4 +593,6 @@ pub struct Usage {
     pub conns: usize,
     /// Replies that servers owe.
     pub in_flight: usize,
+    /// Pieces of large replies that wait for more to leave with.
+    pub pieces: usize,
 }

@@ -26,6 +26,7 @@ impl Core {
 
     fn expire_due(&mut self) {
         let now = self.now.mono_us;
+        self.send_pieces();
         while let Some(id) = self.replies.flows.pop() {
             self.resume_flow(id);
         }

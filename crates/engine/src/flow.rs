@@ -7,9 +7,12 @@
 //! behind it are made again elsewhere, since they would have to wait for a client that may be slow.
 
 use crate::core::Core;
+use crate::deadline::NEVER;
 use crate::error::Cause;
 use crate::id::{ClientId, ConnId};
-use crate::limits::{COLLECTED_BYTES, DEAF_US, FLOWS_PER_WORKER, PATIENCE_US, TRANSFER_BYTES};
+use crate::limits::{
+    COLLECTED_BYTES, DEAF_US, FLOWS_PER_WORKER, PATIENCE_US, PIECE_BYTES, PIECE_WAIT_US, TRANSFER_BYTES,
+};
 use crate::output::Output;
 use crate::request::{State, Target};
 use crate::server_conn::{Flow, InFlight, Scan};
@@ -88,7 +91,8 @@ impl Core {
             }
         }
         let at_us = self.now.mono_us;
-        self.conns[s].flow = Some(Flow { request, at_us, held: false, held_us: 0, given: false });
+        self.conns[s].flow =
+            Some(Flow { request, at_us, held: false, held_us: 0, given: false, waits: false });
         if self.conns[s].armed.is_none() {
             self.arm(s, at_us);
         }
@@ -206,11 +210,16 @@ impl Core {
             }
             let client = &mut self.replies.clients[c];
             client.outbox.buffer(&mut self.replies.buffers).extend_from_slice(&bytes[..count]);
-            let full = client.outbox.len() >= self.room_of(c);
-            self.replies.wake_client(c);
+            let waiting = client.outbox.len();
+            let full = waiting >= self.room_of(c);
             if let Some(flow) = &mut self.conns[s].flow {
                 flow.given = true;
                 flow.at_us = self.now.mono_us;
+            }
+            if full || waiting >= PIECE_BYTES {
+                self.replies.wake_client(c);
+            } else {
+                self.wait_for_more(s);
             }
             self.count_server(s, ServerMetric::ResponseBytes).add(count as u64);
             if full {
@@ -222,6 +231,36 @@ impl Core {
             flow.at_us = self.now.mono_us;
         }
         self.scan_pass(s, bytes.len())
+    }
+
+    /// What is here of a large reply leaves when more has come, or soon: many small writes cost more than few large ones.
+    fn wait_for_more(&mut self, s: u32) {
+        let id = self.conns.id(s);
+        if let Some(flow) = self.conns[s].flow.as_mut().filter(|flow| !flow.waits) {
+            flow.waits = true;
+            self.pieces.push_back((id, self.now.mono_us.saturating_add(PIECE_WAIT_US)));
+        }
+    }
+
+    /// When the next piece of a large reply leaves though it is small, or [`NEVER`].
+    pub(crate) fn next_piece(&self) -> u64 {
+        self.pieces.front().map_or(NEVER, |(_, at)| *at)
+    }
+
+    /// Small pieces of large replies that have waited long enough leave.
+    pub(crate) fn send_pieces(&mut self) {
+        while self.next_piece() <= self.now.mono_us {
+            let Some((id, _)) = self.pieces.pop_front() else { return };
+            let Some(s) = self.conns.live(id) else { continue };
+            let Some(flow) = &mut self.conns[s].flow else { continue };
+            flow.waits = false;
+            if let Some(request) = flow.request {
+                let c = self.replies.requests[request].client;
+                if self.replies.clients.get(c).is_some_and(|client| !client.outbox.is_empty()) {
+                    self.replies.wake_client(c);
+                }
+            }
+        }
     }
 
     fn scan_pass(&mut self, s: u32, len: usize) -> usize {

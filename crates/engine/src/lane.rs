@@ -16,6 +16,17 @@ use crate::request::Target;
 use crate::server_conn::{Care, Phase};
 use crate::slab::NONE;
 
+/// What became of a read that should go over a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnLane {
+    /// It is under way.
+    Sent,
+    /// There is none now: the request is to be read again when there is.
+    Later,
+    /// It goes the usual way.
+    No,
+}
+
 impl Core {
     /// A connection to `server` for one large transfer; nothing while all that there may be are in use.
     pub(crate) fn lane(&mut self, pool: u32, server: u32, resp3: bool) -> Result<Option<u32>, Cause> {
@@ -30,24 +41,33 @@ impl Core {
         Ok(Some(lane))
     }
 
-    /// Sends a read of a key that is known to be large over a lane, if there is one and nothing of the client's is under way
-    /// that it could overtake. What the client asks next waits for it.
+    /// Sends a read of a key that is known to be large over a lane, unless the client has something under way that it could
+    /// overtake. What the client asks next waits for it. Over a connection that others use it would have to be moved away
+    /// again, so it rather waits for a lane, for a while.
     pub(crate) fn read_on_lane(
         &mut self,
         c: u32,
         server: Option<u32>,
         bytes: usize,
         write: impl FnOnce(&mut Vec<u8>),
-    ) -> bool {
+    ) -> OnLane {
         let client = &self.replies.clients[c];
         let (pool, resp3, busy) = (client.pool, client.resp3, client.head != NONE || client.unheard > 0);
         let may = |server: &u32| !busy && !self.owes_deletes(pool, *server);
-        let Some(server) = server.filter(may) else { return false };
-        let Ok(Some(lane)) = self.lane(pool, server, resp3) else { return false };
+        let Some(server) = server.filter(may) else { return OnLane::No };
+        let refused = std::mem::take(&mut self.replies.clients[c].lane_refused);
+        let lane = match self.lane(pool, server, resp3) {
+            Ok(Some(lane)) => lane,
+            Ok(None) if !refused => {
+                self.await_lane(c);
+                return OnLane::Later;
+            }
+            _ => return OnLane::No,
+        };
         let request = self.replies.ask(c, bytes);
         self.send(lane, Target::Request(request), Care::of_read(true), write);
         self.replies.clients[c].in_order = true;
-        true
+        OnLane::Sent
     }
 
     /// A connection kept after a large transfer.

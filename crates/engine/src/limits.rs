@@ -59,10 +59,10 @@ pub const LANE_WAIT_US: u64 = 30_000_000;
 pub const SPARE_IDLE_US: u64 = 5_000_000;
 
 /// So many of them per server and worker.
-pub const SPARES_PER_SERVER: usize = 8;
+pub const SPARES_PER_SERVER: usize = 16;
 
 /// So many of them per worker in all.
-pub const SPARES_PER_WORKER: usize = 16;
+pub const SPARES_PER_WORKER: usize = 32;
 
 /// A client in the middle of a large request that has sent nothing for so long gives way when others wait.
 pub const TRANSFER_STALL_US: u64 = 10_000_000;
@@ -110,6 +110,12 @@ pub const MEMORY_LOOKS: u32 = 200;
 
 /// A client that sends less of a large request in that time does not go on with it.
 pub const TRANSFER_LEAST: u64 = 64 << 10;
+
+/// A piece of a large reply leaves once it is this large.
+pub const PIECE_BYTES: usize = 256 << 10;
+
+/// A smaller one leaves after so long.
+pub const PIECE_WAIT_US: u64 = 1_000;
 
 /// Large replies that a worker passes on at a time; beyond it the one whose client has not read for longest is cut.
 pub const FLOWS_PER_WORKER: usize = 32;

@@ -130,6 +130,8 @@ pub struct Flow {
     pub held_us: u64,
     /// Whether its client has some of it.
     pub given: bool,
+    /// Whether a piece of it waits for more to leave with.
+    pub waits: bool,
 }
 
 /// Resumable parser state of the server's protocol.

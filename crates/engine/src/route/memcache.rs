@@ -5,6 +5,7 @@
 
 use crate::client::{Reading, Scan};
 use crate::core::Core;
+use crate::lane::OnLane;
 use crate::merge::How;
 use crate::request::Target;
 use crate::server_conn::Care;
@@ -34,7 +35,10 @@ impl Core {
             let Scan::Memcache(scan) = &mut client.scan else { break };
             match scan.scan(&bytes[used..], &view.limits, args) {
                 Found::Complete(request) => {
-                    self.memcache_request(c, &request, args, &bytes[used..used + request.len]);
+                    if !self.memcache_request(c, &request, args, &bytes[used..used + request.len]) {
+                        self.read_again(c);
+                        break;
+                    }
                     used += request.len;
                 }
                 Found::Partial => {
@@ -91,7 +95,8 @@ impl Core {
         Target::Noreply(self.replies.clients.id(c))
     }
 
-    fn memcache_request(&mut self, c: u32, request: &Request, args: &Args, bytes: &[u8]) {
+    /// Acts on a request. `false`: it is to be read again when there is a connection for it.
+    fn memcache_request(&mut self, c: u32, request: &Request, args: &Args, bytes: &[u8]) -> bool {
         self.count_client(c, PoolMetric::ClientRequests);
         let view = args.view(bytes);
         let pool = self.replies.clients[c].pool;
@@ -132,8 +137,10 @@ impl Core {
                 let read = matches!(request.verb, Verb::Get | Verb::Gets);
                 if read && self.large_keys.has(pool, key) {
                     let write = |out: &mut Vec<u8>| encode::forward(request, bytes, args, out);
-                    if self.read_on_lane(c, server, bytes.len(), write) {
-                        return;
+                    match self.read_on_lane(c, server, bytes.len(), write) {
+                        OnLane::Sent => return true,
+                        OnLane::Later => return false,
+                        OnLane::No => {}
                     }
                 }
                 let target = if request.noreply {
@@ -145,5 +152,6 @@ impl Core {
                 self.forward_as(c, server, target, care, |out| encode::forward(request, bytes, args, out));
             }
         }
+        true
     }
 }

@@ -4,6 +4,7 @@ use crate::client::{Reading, Scan};
 use crate::command::{self, Command, FindError, Flags, Keys, Route, SessionCommand};
 use crate::core::Core;
 use crate::error::Cause;
+use crate::lane::OnLane;
 use crate::limits::QUOTED_BYTES;
 use crate::request::Target;
 use crate::server_conn::Care;
@@ -50,9 +51,7 @@ impl Core {
                 Found::Complete { len, inline } => {
                     let request = if inline { args.canonical() } else { &bytes[used..used + len] };
                     if !self.redis_request(c, args.view(request)) {
-                        // It is read again when all before it is answered.
-                        self.replies.clients[c].in_order = true;
-                        self.must_pause(c);
+                        self.read_again(c);
                         break;
                     }
                     used += len;
@@ -82,6 +81,15 @@ impl Core {
             }
         }
         used
+    }
+
+    /// The request that was just read is read again when all that its client asked before is answered, or when there is a
+    /// connection for it.
+    #[cold]
+    pub(crate) fn read_again(&mut self, c: u32) {
+        self.count_pool(self.replies.clients[c].pool, PoolMetric::ClientRequests).sub(1);
+        self.replies.clients[c].in_order = true;
+        self.must_pause(c);
     }
 
     /// Acts on a request. `false`: it has to wait until all that its client asked before is answered.
@@ -146,8 +154,10 @@ impl Core {
             let read = command.flags.has(Flags::READONLY);
             if read && self.large_keys.has(pool, key) {
                 let bytes = args.bytes();
-                if self.read_on_lane(c, server, bytes.len(), |out| out.extend_from_slice(bytes)) {
-                    return true;
+                match self.read_on_lane(c, server, bytes.len(), |out| out.extend_from_slice(bytes)) {
+                    OnLane::Sent => return true,
+                    OnLane::Later => return false,
+                    OnLane::No => {}
                 }
             }
             self.forward(c, server, args.bytes(), read);

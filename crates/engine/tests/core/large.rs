@@ -221,9 +221,9 @@ fn few_connections_are_kept_after_large_requests() {
     for server in 0..3 {
         let key = rig.key(server as u32, 0);
         let large = request(&format!("SET {key} {}", value(1000)));
-        let clients: Vec<usize> = (0..2 * SPARES_PER_SERVER).map(|_| rig.client()).collect();
+        let clients: Vec<usize> = (0..LANES_PER_WORKER).map(|_| rig.client()).collect();
         clients.iter().for_each(|client| rig.send(*client, &large[..500]));
-        assert_eq!(rig.open_conns(server), 2 * SPARES_PER_SERVER);
+        assert_eq!(rig.open_conns(server), LANES_PER_WORKER);
         clients.iter().for_each(|client| rig.send(*client, &large[500..]));
         rig.reply_everywhere(server, "+OK\r\n");
         clients.iter().for_each(|client| assert_eq!(rig.read(*client), "+OK\r\n"));
@@ -239,6 +239,8 @@ fn a_large_reply_goes_to_its_client_as_it_comes_and_new_requests_elsewhere() {
     let (client, other) = (rig.client(), rig.client());
     rig.send(client, request("GET big"));
     rig.reply(0, format!("$1000\r\n{}", value(10)));
+    assert_eq!(rig.read(client), "", "more may come to leave with it");
+    rig.later(1);
     assert_eq!(rig.read(client), format!("$1000\r\n{}", value(10)));
     rig.send(other, request("GET x"));
     assert_eq!(rig.open_conns(0), 2);
@@ -376,6 +378,38 @@ fn clients_that_do_not_read_large_replies_keep_nobody_from_writing_large_values(
     let large = request(&format!("SET k {}", value(1000)));
     rig.send(writer, &large);
     assert_eq!(rig.sent(0).as_bytes(), large);
+}
+
+#[test]
+fn reads_of_large_keys_wait_for_a_lane_rather_than_hold_up_others() {
+    for protocol in [Protocol::Redis, Protocol::Memcache] {
+        let mut rig = rig(protocol, None);
+        let (get, large, small) = match protocol {
+            Protocol::Redis => {
+                (request("GET big"), format!("$1000\r\n{}\r\n", value(1000)), "$1\r\n1\r\n".to_string())
+            }
+            Protocol::Memcache => (
+                b"get big\r\n".to_vec(),
+                format!("VALUE big 0 1000\r\n{}\r\nEND\r\n", value(1000)),
+                "VALUE big 0 1\r\n1\r\nEND\r\n".to_string(),
+            ),
+        };
+        let first = rig.client();
+        rig.send(first, &get);
+        rig.reply(0, &large[..500]);
+        rig.reply(0, &large[500..]);
+        assert_eq!(rig.read(first), large);
+        rig.later(1);
+        rig.sent(0);
+        let clients: Vec<usize> = (0..=LANES_PER_WORKER).map(|_| rig.client()).collect();
+        clients.iter().for_each(|client| rig.send(*client, &get));
+        assert_eq!(rig.sent(0).len(), LANES_PER_WORKER * get.len());
+        assert!(paused(&mut rig, |said| matches!(said, Output::PauseClient(_))));
+        rig.reply(0, &small);
+        rig.later(1);
+        assert_eq!(rig.sent(0).as_bytes(), get, "the one that waited");
+        assert!(paused(&mut rig, |said| matches!(said, Output::ResumeClient(_))));
+    }
 }
 
 #[test]
