@@ -29,6 +29,7 @@ usage: bench compare [options]       run scenarios against every proxy in turn, 
   --syscalls             count system calls as well, by perf or strace, after the rounds
   --control              let redis-benchmark measure as well, after the rounds
   --cashew PATH          this program instead of building target/release/cashew
+  --beside PATH          another build of cashew, or a script that starts it otherwise: for --proxies cashew,beside
   --envoy PATH           this program instead of envoy in PATH
   --mcproxy PATH         this memcached, compiled with its proxy, instead of memcached in PATH
   --provisional          the machine does other work: results and document say so
@@ -257,6 +258,7 @@ impl<'a> Flag<'a, '_> {
     fn path(&mut self, paths: &mut Paths) -> Result<()> {
         let path = match self.name {
             "--cashew" => &mut paths.cashew,
+            "--beside" => &mut paths.beside,
             "--envoy" => &mut paths.envoy,
             "--mcproxy" => &mut paths.mcproxy,
             name => return Err(unknown(name)),
@@ -270,9 +272,9 @@ fn unknown(flag: &str) -> anyhow::Error {
     anyhow::anyhow!("'{flag}' is unknown\n{USAGE}")
 }
 
-/// Every proxy, in the order of rounds.
+/// Every proxy but another build of the same, in the order of rounds.
 pub(crate) fn all_kinds() -> Vec<Kind> {
-    KINDS.map(|(_, kind)| kind).into()
+    KINDS.iter().map(|(_, kind)| *kind).filter(|kind| *kind != Kind::Beside).collect()
 }
 
 #[cfg(test)]

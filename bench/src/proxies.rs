@@ -6,7 +6,7 @@ mod config;
 use crate::process::{Process, find_program, version_of};
 use crate::report::grouped;
 use crate::scenario::{Protocol, Scenario};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use config::{envoy_config, haproxy_clients, haproxy_config, mcproxy_config, pool_config};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -28,12 +28,15 @@ pub(crate) enum Kind {
     Nutcracker,
     /// This project.
     Cashew,
+    /// The same, another build of it or started otherwise.
+    Beside,
 }
 
 /// Every kind by name, in the order of rounds; the first that others are compared with is nutcracker.
-pub(crate) const KINDS: [(&str, Kind); 6] = [
+pub(crate) const KINDS: [(&str, Kind); 7] = [
     ("nutcracker", Kind::Nutcracker),
     ("cashew", Kind::Cashew),
+    ("beside", Kind::Beside),
     ("haproxy", Kind::Haproxy),
     ("envoy", Kind::Envoy),
     ("mcproxy", Kind::Mcproxy),
@@ -65,7 +68,7 @@ impl Kind {
         match self {
             Kind::Envoy => protocol == Protocol::Redis,
             Kind::Mcproxy => protocol == Protocol::Memcached,
-            Kind::Direct | Kind::Haproxy | Kind::Nutcracker | Kind::Cashew => true,
+            Kind::Direct | Kind::Haproxy | Kind::Nutcracker | Kind::Cashew | Kind::Beside => true,
         }
     }
 
@@ -80,6 +83,7 @@ impl Kind {
             }
             Kind::Mcproxy => Some("mcproxy is memcached as a proxy of other memcached"),
             Kind::Direct => Some("direct is no proxy: clients talk to the first server"),
+            Kind::Beside => Some("beside is another build of cashew, or cashew started otherwise"),
             Kind::Nutcracker | Kind::Cashew => None,
         }
     }
@@ -90,6 +94,8 @@ impl Kind {
 pub(crate) struct Paths {
     /// This project's.
     pub(crate) cashew: Option<PathBuf>,
+    /// Another cashew, to be compared with it.
+    pub(crate) beside: Option<PathBuf>,
     /// Envoy.
     pub(crate) envoy: Option<PathBuf>,
     /// memcached, compiled with its proxy.
@@ -113,6 +119,7 @@ impl Program {
     pub(crate) fn find(kind: Kind, paths: &Paths) -> Result<Self> {
         let given = match kind {
             Kind::Cashew => &paths.cashew,
+            Kind::Beside => &paths.beside,
             Kind::Envoy => &paths.envoy,
             Kind::Mcproxy => &paths.mcproxy,
             Kind::Direct | Kind::Haproxy | Kind::Nutcracker => &None,
@@ -124,6 +131,7 @@ impl Program {
                 path.to_owned()
             }
             (Kind::Cashew, None) => build_cashew()?,
+            (Kind::Beside, None) => bail!("--beside says which program that is"),
             (Kind::Mcproxy, None) => find_program("memcached").context("memcached is not installed")?,
             (_, None) => find_program(kind.name()).context("not installed")?,
         };
@@ -141,7 +149,7 @@ impl Program {
             Kind::Direct => return None,
             Kind::Haproxy => "-v",
             Kind::Envoy => "--version",
-            Kind::Nutcracker | Kind::Cashew | Kind::Mcproxy => "-V",
+            Kind::Nutcracker | Kind::Cashew | Kind::Beside | Kind::Mcproxy => "-V",
         };
         let text = version_of(&self.path, flag);
         // Envoy says PATH version: COMMIT/VERSION/...
@@ -205,11 +213,11 @@ impl Program {
                 command.arg("-o").arg(format!("proxy_config={}", config.display()));
                 Ok(command)
             }),
-            Kind::Nutcracker | Kind::Cashew => start(&|port, stats| {
+            Kind::Nutcracker | Kind::Cashew | Kind::Beside => start(&|port, stats| {
                 std::fs::write(&config, pool_config(port, protocol, &servers))?;
                 let mut command = Command::new(&self.path);
                 command.arg("-c").arg(&config).args(["-a", "127.0.0.1", "-s", &stats.to_string()]);
-                if self.kind == Kind::Cashew {
+                if self.kind != Kind::Nutcracker {
                     command.args(["--threads", "1"]);
                 } else {
                     // Packages compile in a path below /run.
@@ -314,7 +322,7 @@ mod tests {
     #[test]
     fn who_takes_part() {
         assert!(Kind::Envoy.speaks(Protocol::Redis) && !Kind::Envoy.speaks(Protocol::Memcached));
-        assert!(KINDS.iter().filter(|(_, kind)| kind.speaks(Protocol::Memcached)).count() == 5);
+        assert!(KINDS.iter().filter(|(_, kind)| kind.speaks(Protocol::Memcached)).count() == 6);
         let haproxy = Program { kind: Kind::Haproxy, path: PathBuf::new() };
         let crowd = Scenario { idle: 20_000, ..crate::scenario::USUAL };
         assert!(haproxy.cannot(&crowd).is_some_and(|why| why.contains("redis-get-idle20000")));

@@ -125,7 +125,7 @@ impl Proxy {
             Kind::Cashew => _ = command.args(["--threads", &threads.to_string()]),
             // Packages compile in a path below /run.
             Kind::Nutcracker => _ = command.arg("-p").arg(dir.join("nutcracker.pid")),
-            Kind::Direct | Kind::Haproxy | Kind::Envoy | Kind::Mcproxy => {
+            Kind::Direct | Kind::Haproxy | Kind::Beside | Kind::Envoy | Kind::Mcproxy => {
                 bail!("{name} takes no part in chaos")
             }
         }

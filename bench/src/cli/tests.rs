@@ -10,7 +10,7 @@ fn words(line: &str) -> Vec<String> {
 fn comparisons() {
     assert_eq!(parse(&words("compare")).unwrap(), Action::Compare(compare::Options::default()));
     let line = "compare --set sizes --only redis --proxies direct,cashew --rounds 5 --seconds 0.5 --rate 9 --save --cashew p \
-                --envoy e --mcproxy m --syscalls --control --provisional";
+                --beside b --envoy e --mcproxy m --syscalls --control --provisional";
     let path = |path: &str| Some(PathBuf::from(path));
     let expected = compare::Options {
         rounds: 5,
@@ -18,7 +18,7 @@ fn comparisons() {
         set: Some("sizes".to_owned()),
         only: Some("redis".to_owned()),
         proxies: vec![Kind::Direct, Kind::Cashew],
-        paths: Paths { cashew: path("p"), envoy: path("e"), mcproxy: path("m") },
+        paths: Paths { cashew: path("p"), beside: path("b"), envoy: path("e"), mcproxy: path("m") },
         rate: Rate::Fixed(9),
         syscalls: true,
         control: true,

@@ -10,7 +10,7 @@ fn a_comparison_ends_in_time() {
         turn * turns as f64
     };
     // No scenario is for both envoy and mcproxy.
-    let usual = SETS[0].rows.len() * (crate::proxies::KINDS.len() - 1) * Options::default().rounds as usize;
+    let usual = SETS[0].rows.len() * (crate::cli::all_kinds().len() - 1) * Options::default().rounds as usize;
     assert!(check(usual) < 220.0, "{}", check(usual));
     assert!(check(4) < 15.0);
 }
