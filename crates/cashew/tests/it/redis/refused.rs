@@ -59,8 +59,6 @@ fn forms_of_served_commands_that_are_not_taken() {
     let farm = Farm::redis(1, &[]);
     let mut client = farm.client();
     let rows: &[(&[&str], &str)] = &[
-        (&["EVAL", "return 1", "0"], "-ERR cashew does not support 'EVAL' without keys yet"),
-        (&["FCALL", "f", "0"], "-ERR cashew does not support 'FCALL' without keys yet"),
         (&["SELECT", "3"], "-ERR cashew does not support SELECT of another database yet"),
         (&["HELLO", "9"], "-NOPROTO unsupported protocol version"),
     ];
