@@ -22,11 +22,13 @@ mod listing;
 mod lookup;
 #[rustfmt::skip]
 mod redis;
+mod set;
 
 pub use blocking::wait_us;
 pub use flags::{Acl, Flags, KeyFlags};
 pub use keys::{Begin, Find, KeyError, KeySpec, Keys, blocks, keys, patterns};
 pub use lookup::{FindError, by_name, find};
+pub use set::CommandSet;
 
 use std::ops::Range;
 

@@ -103,6 +103,12 @@ impl Core {
             self.answer_now(c, |out| encode::error(b"NOAUTH Authentication required", out));
             return true;
         }
+        if let Some(disabled) = &self.topology.pools[client.pool as usize].disabled
+            && disabled.has(command)
+        {
+            self.refuse_disabled(c, command);
+            return true;
+        }
         if client.session.is_some() && self.queue_request(c, command, args) {
             return true;
         }
@@ -131,6 +137,14 @@ impl Core {
         }
         self.spoil(c);
         self.answer_now(c, |out| error.write(args, out));
+    }
+
+    /// Says that the pool's operator does not want this command.
+    #[cold]
+    fn refuse_disabled(&mut self, c: u32, command: &Command) {
+        self.spoil(c);
+        let text = format!("ERR '{}' is switched off for this pool (disable)", command.name);
+        self.answer_now(c, |out| encode::error(text.as_bytes(), out));
     }
 
     /// A browser was tricked into posting here: what follows are not commands, so nothing more is read.
