@@ -78,12 +78,26 @@ fn load(program: Program, file: &Path) -> Result<Settings> {
             bail!(invalid());
         }
     };
-    config::load(&text, &config::system_resolver).map_err(|mistakes| {
+    let settings = config::load(&text, &config::system_resolver).map_err(|mistakes| {
         for mistake in mistakes {
             eprintln!("{}", mistake.in_file(file));
         }
         anyhow::Error::msg(invalid())
-    })
+    })?;
+    let unknown = unknown_commands(&settings);
+    for (pool, name) in &unknown {
+        eprintln!("{}: pool '{pool}': \"disable\" names '{name}', which is no redis command", file.display());
+    }
+    if unknown.is_empty() { Ok(settings) } else { bail!(invalid()) }
+}
+
+/// What pools switch off that is no command, with the pool's name: only the engine knows the commands.
+fn unknown_commands(settings: &Settings) -> Vec<(&str, &str)> {
+    let named = settings
+        .pools
+        .iter()
+        .flat_map(|pool| pool.disable.iter().map(|name| (pool.name.as_str(), name.as_str())));
+    named.filter(|(_, name)| engine::command::by_name(name.as_bytes()).is_none()).collect()
 }
 
 fn run(invocation: &Invocation, args: &[OsString]) -> Result<()> {

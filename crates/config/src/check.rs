@@ -121,6 +121,10 @@ fn check_pool(name: &Word, fields: &mut Fields<'_, '_>, resolve: &Resolve<'_>) -
     {
         fields.mistake(word, Some("redis_auth"), "is for redis pools only; this one lacks \"redis: true\"");
     }
+    let disable = fields.get("disable", read::commands).unwrap_or_default();
+    if let Some(word) = fields.word("disable").filter(|_| protocol != Protocol::Redis) {
+        fields.mistake(word, Some("disable"), "is for redis pools only; this one lacks \"redis: true\"");
+    }
     let auto_eject_hosts = fields.value("auto_eject_hosts", read::boolean);
     let by_default = if auto_eject_hosts { OnFailure::Eject } else { OnFailure::Error };
     let standby_ttl = fields.value("standby_ttl", read::millis);
@@ -153,6 +157,7 @@ fn check_pool(name: &Word, fields: &mut Fields<'_, '_>, resolve: &Resolve<'_>) -
         on_failure,
         on_return,
         error_text: fields.get("error_text", read::reply_text),
+        disable,
         max_ejected_percent: fields.value("max_ejected_percent", read::number),
         fail_fast: fields.value("fail_fast", read::boolean),
         retry_reads: fields.value("retry_reads", read::boolean),

@@ -67,6 +67,7 @@ fn value(row: &Row) -> String {
             format!("number{of_unit}, or with a unit (`64mb`), {} to {}", Bytes(min), Bytes(max))
         }
         Kind::Text => "text".to_owned(),
+        Kind::Commands => "names of commands".to_owned(),
         Kind::Path => "path".to_owned(),
     }
 }

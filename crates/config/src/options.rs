@@ -47,6 +47,8 @@ pub enum Kind {
     Duration { min: u64, max: u64 },
     /// Digits, or digits with `b`, `kb`, `mb` or `gb`.
     Size { min: u64, max: u64 },
+    /// Names of redis commands.
+    Commands,
     /// Any text.
     Text,
     /// A file's path.
@@ -114,6 +116,8 @@ pub const POOL: &[Row] = &[
         "What happens to a server's old data before it serves again, with `on_failure: eject` or `standby`: `keep` leaves it as it is, so that what changed meanwhile reverts; `flush` empties the server; `invalidate` deletes on it every key that was written elsewhere meanwhile, or empties it when they were too many to remember."),
     row("error_text", Text, "", "", Cashew,
         "What clients read, after `-ERR ` or `SERVER_ERROR `, instead of the reason when a server is known to be down or is drained: a text of your own that can be counted."),
+    row("disable", Commands, "", "", Cashew,
+        "Commands that clients of this pool may not use, for example `keys flushall flushdb scan`: names in any case, separated by spaces or commas. A command with subcommands stands for all of them; a single one is written with a vertical bar between the two names. Redis pools only."),
     row("max_ejected_percent", Number { min: 0, max: 100 }, "percent of the servers", "100", Cashew,
         "With `on_failure: eject` or `standby`, the most servers that may be out at once; further ones stay in and fail."),
     row("fail_fast", Bool, "", "true", Cashew,
@@ -202,7 +206,8 @@ pub const MBUF_MIN: u64 = 512;
 pub const MBUF_MAX: u64 = 16 << 20;
 
 use Kind::{
-    Bool, Distribution, Duration, Hash, HashTag, Listen, Number, NumberOr, OneOf, Path, Servers, Size, Text,
+    Bool, Commands, Distribution, Duration, Hash, HashTag, Listen, Number, NumberOr, OneOf, Path, Servers,
+    Size, Text,
 };
 use Origin::{Cashew, Twemproxy};
 

@@ -99,6 +99,11 @@ pub(crate) fn reply_text(_: &Row, text: &str) -> Result<String, String> {
     }
 }
 
+pub(crate) fn commands(_: &Row, text: &str) -> Result<Vec<String>, String> {
+    let names = text.split([' ', ',']).filter(|name| !name.is_empty());
+    Ok(names.map(str::to_owned).collect())
+}
+
 fn one_of(row: &Row, text: &str) -> String {
     let Kind::OneOf(words) = row.kind else { unreachable!("'{}' has no fixed words", row.name) };
     format!("must be {}, found \"{text}\"", words.join(" or "))

@@ -68,6 +68,8 @@ pub struct Pool {
     pub on_return: OnReturn,
     /// What clients read while a server is known to be down or drained; `None`: the reason.
     pub error_text: Option<String>,
+    /// Names of redis commands that clients may not use, as they were written.
+    pub disable: Vec<String>,
     /// The most servers, in percent, that may be out at once.
     pub max_ejected_percent: u32,
     /// Answer at once for a server that is known to fail, until a probe succeeds.

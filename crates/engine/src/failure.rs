@@ -4,7 +4,7 @@ use crate::core::Core;
 use crate::error::Cause;
 use crate::merge::write_cause;
 use crate::output::Output;
-use crate::request::Target;
+use crate::request::{Page, Target};
 use crate::server_conn::{Care, InFlight, Phase, ServerConn};
 use crate::slab::NONE;
 use config::Protocol;
@@ -28,6 +28,8 @@ impl Core {
             Target::Request(request)
             | Target::Exec(request)
             | Target::Awaited(request)
+            | Target::Script(request)
+            | Target::Scan(Page { request, .. })
             | Target::Instead(request, _) => self.answer_error(request, protocol, text),
             Target::Part { merge, part } => {
                 let request = self.merges[merge].request;

@@ -14,7 +14,7 @@ use crate::limits::{
     COLLECTED_BYTES, DEAF_US, FLOWS_PER_WORKER, PATIENCE_US, PIECE_BYTES, PIECE_WAIT_US, TRANSFER_BYTES,
 };
 use crate::output::Output;
-use crate::request::{State, Target};
+use crate::request::{Page, State, Target};
 use crate::server_conn::{Flow, InFlight, Scan};
 use crate::slab::NONE;
 use stats::ServerMetric;
@@ -55,14 +55,17 @@ impl Core {
         };
         let request = match entry.target {
             // Parts are put together first, and an answer in the proxy's words needs nothing of this.
-            Target::Part { .. } | Target::Instead(..) => {
+            Target::Part { .. } | Target::Instead(..) | Target::Scan(_) => {
                 self.make_way(s);
                 return Some(());
             }
             Target::Handshake(_) => return Some(()),
             _ if conn.feeder != NONE => return Some(()), // an answer before the request's end; take_reply sees to it
             Target::Nobody => None,
-            Target::Request(request) | Target::Exec(request) | Target::Awaited(request) => Some(request),
+            Target::Request(request)
+            | Target::Exec(request)
+            | Target::Awaited(request)
+            | Target::Script(request) => Some(request),
             // The answers to storage commands and to what the proxy asks for itself are never large.
             Target::Quiet(_) | Target::Noreply(_) | Target::Errand(_) => return Some(()),
         };
@@ -399,6 +402,8 @@ impl Core {
             Target::Request(request)
             | Target::Exec(request)
             | Target::Awaited(request)
+            | Target::Script(request)
+            | Target::Scan(Page { request, .. })
             | Target::Instead(request, _)
             | Target::Quiet(request) => request,
             Target::Part { merge, .. } => self.merges[merge].request,

@@ -178,6 +178,18 @@ impl Core {
                 count();
                 self.replies.answer(request, |out| out.extend_from_slice(reply));
             }
+            Target::Scan(page) => {
+                count();
+                self.shard.pool_shard(pool).latency.record(self.now.mono_us.saturating_sub(entry.at_us));
+                self.take_page(s, page, reply);
+            }
+            Target::Script(request) => {
+                count();
+                if !reply.starts_with(b"-NOSCRIPT") || !self.mend_script(s, request, entry) {
+                    self.shard.pool_shard(pool).latency.record(self.now.mono_us.saturating_sub(entry.at_us));
+                    self.replies.answer(request, |out| out.extend_from_slice(reply));
+                }
+            }
             Target::Quiet(request) => self.quieted(request),
             Target::Instead(request, text) => self.replies.answer(request, |out| {
                 out.extend_from_slice(text);

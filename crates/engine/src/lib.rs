@@ -46,6 +46,8 @@ pub mod pool;
 pub mod replies;
 pub mod request;
 mod route;
+mod scan;
+mod scripts;
 pub mod server_conn;
 mod session;
 pub mod slab;

@@ -125,6 +125,17 @@ pub const RETIRED_PER_SERVER: usize = 2;
 
 const _: () = assert!(SMALL_BUFFER_BYTES <= BUFFER_BYTES);
 
+/// Scripts that each worker remembers per pool, to tell a server that has forgotten one.
+pub const SCRIPTS_KEPT: usize = 1024;
+
+/// The same, in bytes of their texts.
+pub const SCRIPTS_BYTES: usize = 4 << 20;
+
+/// A longer script is not remembered: those that are written by hand are some kilobytes.
+pub const SCRIPT_BYTES: usize = 256 << 10;
+
+const _: () = assert!(SCRIPT_BYTES <= SCRIPTS_BYTES);
+
 /// So many keys written elsewhere are remembered for a server that is away, by each worker; beyond it the server is
 /// emptied when it returns. With [`RECORDED_BYTES`] some 30 MB at most.
 pub const RECORDED_KEYS: usize = 1 << 18;

@@ -86,6 +86,10 @@ pub enum How {
     AllOk,
     /// The first reply that is no error.
     OneOk,
+    /// The first reply that is no error, else the one that says more than that nothing is running.
+    Killed,
+    /// Pairs of parts, how many keys a server has and one of them: a key drawn by how many there are, with this number.
+    Drawn(u32),
     /// All arrays, one after another.
     Concat,
     /// Arrays of 0 and 1, element by element: 1 where all have 1.
@@ -161,9 +165,12 @@ impl Merge {
 
     fn write_redis(&mut self, out: &mut Vec<u8>) -> Option<()> {
         let fine = |part: &&Part| !is_error(&part.reply);
-        if self.how == How::OneOk {
+        if matches!(self.how, How::OneOk | How::Killed) {
             out.extend_from_slice(&self.parts.iter().find(fine)?.reply);
             return Some(());
+        }
+        if let How::Drawn(draw) = self.how {
+            return self.write_drawn(draw, out);
         }
         if let How::Elements(true) = self.how
             && self.parts.iter().any(|part| fine(&part))
@@ -188,6 +195,28 @@ impl Merge {
             return None;
         }
         out.extend_from_slice(&self.parts.first()?.reply);
+        Some(())
+    }
+
+    /// A server that fails is left out, unless no other has a key.
+    fn write_drawn(&self, draw: u32, out: &mut Vec<u8>) -> Option<()> {
+        let found = self.parts.chunks_exact(2).filter_map(|pair| {
+            let (size, key) = (&pair[0].reply, &pair[1].reply);
+            resp::bulk(key).map(|_| (resp::integer(size).unwrap_or(1).max(1) as u64, key))
+        });
+        let total = found.clone().fold(0u64, |sum, (size, _)| sum.saturating_add(size));
+        let mut left = ((u128::from(total) * u128::from(draw)) >> 32) as u64;
+        for (size, key) in found {
+            if left < size {
+                out.extend_from_slice(key);
+                return Some(());
+            }
+            left -= size;
+        }
+        if self.parts.iter().any(|part| is_error(&part.reply)) {
+            return None;
+        }
+        encode::null(self.resp3, out);
         Some(())
     }
 
@@ -339,7 +368,8 @@ impl Merge {
     /// servers say alike reads as if one had said it.
     fn write_error(&self, protocol: Protocol, out: &mut Vec<u8>) {
         let failed = || self.parts.iter().filter(|part| is_error(&part.reply));
-        let Some(first) = failed().next() else {
+        let says_more = |part: &&Part| self.how == How::Killed && !part.reply.starts_with(b"-NOTBUSY");
+        let Some(first) = failed().find(says_more).or_else(|| failed().next()) else {
             return write_cause(protocol, crate::error::Cause::InvalidReply.text(), out);
         };
         let effects = matches!(self.how, How::Sum | How::AllOk | How::Same | How::And);

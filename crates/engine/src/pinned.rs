@@ -29,6 +29,8 @@ pub enum Purpose {
     Watch,
     /// It waits for an element, for so many microseconds on top of the usual timeout; none: for as long as it likes.
     Wait(Option<u64>),
+    /// It asks something that must not wait behind others' requests.
+    Aside,
 }
 
 /// What a client reads when all connections that clients may have to themselves are in use.
@@ -65,6 +67,7 @@ impl Core {
         match pin.purpose {
             Purpose::Watch => session.watch = Watch::Nothing,
             Purpose::Wait(_) => session.blocked = None,
+            Purpose::Aside => {}
         }
         self.drop_session_if_empty(pin.client);
     }

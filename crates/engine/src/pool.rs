@@ -6,6 +6,7 @@ use crate::id::ConnId;
 use crate::limits::{FIRST_RECONNECT_US, SLOWEST_RECONNECT_US};
 use crate::output::Output;
 use crate::request::{Step, Target};
+use crate::scripts::Scripts;
 use crate::server_conn::{Care, InFlight, Phase, Scan, ServerConn};
 use crate::slab::NONE;
 use crate::topology::{PoolView, ServerView};
@@ -20,6 +21,8 @@ pub struct PoolState {
     pub(crate) servers: Vec<ServerState>,
     /// Connections that clients have to themselves.
     pub(crate) pinned: usize,
+    /// Scripts that its clients have sent.
+    pub(crate) scripts: Scripts,
 }
 
 /// A worker's side of a server.
@@ -71,7 +74,11 @@ impl PoolState {
             down: None,
             drained: server.drained,
         };
-        PoolState { servers: view.servers.iter().map(server).collect(), pinned: 0 }
+        PoolState {
+            servers: view.servers.iter().map(server).collect(),
+            pinned: 0,
+            scripts: Scripts::default(),
+        }
     }
 }
 

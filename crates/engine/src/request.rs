@@ -54,6 +54,10 @@ pub enum Target {
     Exec(u32),
     /// A client's request that a server may answer as late as the client said.
     Awaited(u32),
+    /// A client's SCAN: the reply's cursor becomes the proxy's own.
+    Scan(Page),
+    /// A client's EVALSHA: if the server does not know the script, it may be told.
+    Script(u32),
     /// A client's request that wants no reply but keeps its place until it is done.
     Quiet(u32),
     /// A part of a split or fanned-out request.
@@ -71,6 +75,17 @@ pub enum Target {
     Handshake(Step),
     /// Something the proxy asked for itself.
     Errand(Errand),
+}
+
+/// A page of a SCAN that a server was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The client's request, by slot.
+    pub request: u32,
+    /// In which run of the server its cursor was made: [`crate::server_conn::ServerConn::run`].
+    pub run: u16,
+    /// Whether it goes on from there, rather than beginning with the server.
+    pub begun: bool,
 }
 
 /// What the proxy asks of servers while one is away.

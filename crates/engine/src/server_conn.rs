@@ -39,6 +39,9 @@ pub struct ServerConn {
     pub pin: Option<Pin>,
     /// The first refusal among the replies of a transaction that are skipped, without its dash.
     pub refusal: Option<Box<[u8]>>,
+    /// In which run of its server it was made, as a number between 1 and 65535; 0 where the server does not tell,
+    /// nothing where it was not asked.
+    pub run: Option<u16>,
     /// Whether it counts as a lane in use by a large request.
     pub counted: bool,
     /// The client whose large request is being sent, or `NONE`: the queue's last, of which more is to come.
@@ -192,6 +195,7 @@ impl ServerConn {
             fed: 0,
             pin: None,
             refusal: None,
+            run: None,
             counted: false,
             feeder: NONE,
             flow: None,
@@ -251,11 +255,16 @@ impl ServerConn {
         }
     }
 
-    /// Keeps why the server refuses a part of a transaction.
+    /// Keeps what counts of a reply that is skipped: why the server refuses a part of a transaction, or which run of it
+    /// this is.
     #[cold]
     pub fn note_skipped(&mut self, reply: &[u8]) {
-        if self.refusal.is_none() && reply.starts_with(b"-") {
-            self.refusal = Some(reply[1..].into());
+        match self.queue.front().map(|entry| entry.target) {
+            Some(Target::Scan(_)) => self.run = Some(crate::scan::run_of(reply)),
+            Some(Target::Exec(_)) if self.refusal.is_none() && reply.starts_with(b"-") => {
+                self.refusal = Some(reply[1..].into());
+            }
+            _ => {}
         }
     }
 

@@ -2,6 +2,7 @@
 //! one when a server is ejected or comes back, and workers take it up between two ticks. That costs a worker nothing for
 //! pools and servers that stay as they are; to free an old one, which may take milliseconds, is the control plane's part.
 
+use crate::command::CommandSet;
 use config::{Address, Bytes, Millis, OnFailure, OnReturn, Partial, Pool, Protocol, Server, Settings};
 use placement::{DistributionKind, Member, Placement, Ring};
 use wire::limits::Limits;
@@ -52,6 +53,8 @@ pub struct PoolView {
     pub fail_fast: bool,
     /// What clients read while a server is known to be down or is drained, instead of the reason.
     pub error_text: Option<String>,
+    /// Commands that its clients may not use.
+    pub disabled: Option<CommandSet>,
     /// What clients must say and servers are told.
     pub redis_auth: Option<Vec<u8>>,
     /// The database selected on every server connection.
@@ -206,6 +209,7 @@ impl PoolView {
             server_connections: pool.server_connections.max(1) as usize,
             fail_fast: pool.fail_fast,
             error_text: pool.error_text.clone(),
+            disabled: CommandSet::of(pool.disable.iter().map(String::as_str)),
             redis_auth: pool.redis_auth.clone().map(Into::into),
             redis_db: pool.redis_db,
             limits: limits(pool),

@@ -46,7 +46,8 @@ impl Core {
         let client = &self.replies.clients[c];
         let command = command::by_name(args.view(bytes).get(0));
         let Some(command) = command.filter(|command| command.takes(count)) else { return 0 };
-        let by_key = matches!((command.route, command.keys), (Route::ByKey, Keys::First));
+        let disabled = self.view(c).disabled.as_ref().is_some_and(|disabled| disabled.has(command));
+        let by_key = matches!((command.route, command.keys), (Route::ByKey, Keys::First)) && !disabled;
         if !by_key || args.len() < 2 || !client.authenticated || client.session.is_some() {
             return 0;
         }

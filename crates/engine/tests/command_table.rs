@@ -1,6 +1,6 @@
 //! Looking commands up: everything that is in the table is found in any case, and nothing else is.
 
-use engine::command::{self, Command, Fanout, FindError, Local, Route, SessionCommand, Split};
+use engine::command::{self, Command, Fanout, FindError, Local, Route, SessionCommand, Split, Walk};
 use proptest::prelude::*;
 use wire::args::Args;
 
@@ -171,7 +171,7 @@ fn what_is_not_taken_says_why() {
             "subscribe",
             "-ERR cashew does not support 'SUBSCRIBE' yet: subscriptions need a connection of their own\r\n",
         ),
-        ("config|get", "-ERR cashew does not support 'CONFIG GET' yet: "),
+        ("slowlog|get", "-ERR cashew does not support 'SLOWLOG GET' yet: "),
         ("shutdown", "-ERR cashew does not pass on 'SHUTDOWN': it would stop a server that others use\r\n"),
     ] {
         let mut out = Vec::new();
@@ -207,13 +207,17 @@ fn commands_go_where_they_should() {
         ("BLPOP a 0", Route::ByKey),
         ("WATCH a", Route::Session(SessionCommand::Watch)),
         ("EXEC", Route::Session(SessionCommand::Exec)),
+        ("SCAN 0", Route::Walk(Walk::Scan)),
+        ("RANDOMKEY", Route::Walk(Walk::RandomKey)),
+        ("SCRIPT KILL", Route::Walk(Walk::Kill)),
+        ("CONFIG GET save", Route::Fanout(Fanout::First)),
         ("PING", Route::Local(Local::Ping)),
         ("CLIENT SETINFO LIB-NAME x", Route::Local(Local::ClientSetinfo)),
         ("OBJECT HELP", Route::Local(Local::Help)),
     ] {
         assert_eq!(route(argv), expected, "{argv}");
     }
-    for argv in ["SUBSCRIBE c", "PUBLISH c m", "SCAN 0", "RANDOMKEY", "WAIT 1 0", "FT._LIST", "SCRIPT KILL"] {
+    for argv in ["SUBSCRIBE c", "PUBLISH c m", "WAIT 1 0", "FT._LIST", "SLOWLOG GET"] {
         assert!(matches!(route(argv), Route::NotYet(_)), "{argv}");
     }
     for argv in

@@ -100,6 +100,7 @@ fn how(row: &Row) -> String {
         Route::Fanout(how) => format!("all servers; {}", merge(how)),
         Route::Local(_) => "answered here".to_owned(),
         Route::Session(_) => "on the server of the transaction's keys".to_owned(),
+        Route::Walk(_) => "all servers".to_owned(),
         Route::NotYet => return format!("not yet: {}", row.note),
         Route::Refused => return format!("refused: {}", row.note),
     };

@@ -24,6 +24,7 @@ pub(crate) enum Route {
     Fanout(String),
     Local(String),
     Session(String),
+    Walk(String),
     NotYet,
     Refused,
 }
@@ -123,6 +124,7 @@ fn route(text: &str) -> anyhow::Result<Route> {
         Some(("fanout", how)) => Route::Fanout(how.to_owned()),
         Some(("local", what)) => Route::Local(what.to_owned()),
         Some(("session", what)) => Route::Session(what.to_owned()),
+        Some(("walk", what)) => Route::Walk(what.to_owned()),
         _ => bail!("unknown route {text}"),
     })
 }

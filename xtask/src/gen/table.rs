@@ -47,7 +47,7 @@ const HEAD: &str = "\
 use super::flags::{Acl as A, Flags as F, KeyFlags as K};
 use super::keys::{Begin, Find, KeySpec, Keys};
 use super::lookup::Slot;
-use super::{About, Command, CommandReply, Fanout, Local, Route, SessionCommand, Split};
+use super::{About, Command, CommandReply, Fanout, Local, Route, SessionCommand, Split, Walk};
 
 const EMPTY: Slot = Slot { lo: 0, hi: 0, len: 0, parent: 0, row: u16::MAX };
 
@@ -106,6 +106,7 @@ fn route(row: &Row) -> String {
         Route::Fanout(how) => format!("Route::Fanout(Fanout::{how})"),
         Route::Local(what) => format!("Route::Local(Local::{what})"),
         Route::Session(what) => format!("Route::Session(SessionCommand::{what})"),
+        Route::Walk(what) => format!("Route::Walk(Walk::{what})"),
         Route::NotYet => format!("Route::NotYet({:?})", row.note),
         Route::Refused => format!("Route::Refused({:?})", row.note),
     }

@@ -168,6 +168,7 @@ def scripts(r):
     assert r.script_exists(add.sha) == [True]
     assert r.script_flush() is True
     assert add(keys=["script:1"], args=[1]) == 2
+    assert r.eval("return ARGV[1]", 0, "no key") == "no key"
     library = "#!lua name=lib\nredis.register_function('f', function(keys, args) return args[1] end)"
     assert r.function_load(library) == "lib"
     assert r.fcall("f", 1, "k", "v") == "v"
@@ -189,6 +190,10 @@ def server(r):
     r.mset({f"k:{n}": n for n in range(30)})
     assert r.dbsize() == 30
     assert sorted(r.keys("k:1?")) == sorted(f"k:1{n}" for n in range(10))
+    assert sorted(r.scan_iter()) == sorted(f"k:{n}" for n in range(30))
+    assert sorted(r.scan_iter(match="k:2*", count=5, _type="string")) == sorted(["k:2"] + [f"k:2{n}" for n in range(10)])
+    assert r.randomkey().startswith("k:")
+    assert r.config_get("maxmemory") == {"maxmemory": "0"}
     assert r.ping() is True and r.echo("hello") == "hello"
     assert "redis_version" in r.info()
     assert r.client_id() > 0

@@ -101,6 +101,27 @@ fn every_mistake_of_a_bad_file_is_told_with_its_line() {
 }
 
 #[test]
+fn commands_that_are_switched_off_must_be_commands() {
+    let dir = TempDir::new("cli").expect("a directory for files");
+    let conf = |names: &str| {
+        format!(
+            "alpha:\n  listen: 127.0.0.1:1\n  redis: true\n  disable: {names}\n  servers:\n  - 127.0.0.1:2:1\n"
+        )
+    };
+    std::fs::write(dir.path().join("conf.yml"), conf("keys, config|get flushal")).expect("a file is written");
+    let output = run_in(&dir, CASHEW, &["-t", "-c", "conf.yml"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("conf.yml: pool 'alpha': \"disable\" names 'flushal', which is no redis command\n"),
+        "{said}"
+    );
+    std::fs::write(dir.path().join("conf.yml"), conf("keys, config|get flushall"))
+        .expect("a file is written");
+    assert_eq!(run_in(&dir, CASHEW, &["-t", "-c", "conf.yml"]).status.code(), Some(0));
+}
+
+#[test]
 fn a_bad_file_is_told_before_going_into_the_background() {
     listed("daemon-config");
     let dir = TempDir::new("bad-daemon").expect("a directory");

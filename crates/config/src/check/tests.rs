@@ -59,6 +59,7 @@ fn a_full_file_means_what_it_says() {
             on_failure: OnFailure::Error,
             on_return: OnReturn::Keep,
             error_text: Some("cache is away".into()),
+            disable: vec!["keys".into(), "config|get".into(), "FLUSHALL".into()],
             max_ejected_percent: 50,
             fail_fast: false,
             retry_reads: false,
@@ -189,6 +190,7 @@ fn each_mistake_is_told() {
         ("timeout:\n  - 1", r#"x.yml:3: pool 'alpha': "timeout" must be a single value, found a list"#),
         ("timeout:\n    a: 1", r#""timeout" has keys of its own below it; a pool's settings have one level"#),
         ("timeout: &a 1", r#""timeout" holds an anchor ("&name") or a tag ("!name"), which is not allowed"#),
+        ("disable: keys", r#""disable" is for redis pools only; this one lacks "redis: true""#),
         ("redis_auth: x", r#""redis_auth" is for redis pools only; this one lacks "redis: true""#),
         ("listen: 127.0.0.1:2", r#"x.yml:3: pool 'alpha': "listen" is given twice, first on line 2"#),
         ("servers:\n  - i:1:1", r#"x.yml:5: pool 'alpha': "servers" is given twice, first on line 4"#),
@@ -351,6 +353,7 @@ alpha:
   pinned_connections: 7
   on_failure: error
   error_text: cache is away
+  disable: keys config|get, FLUSHALL
   max_ejected_percent: 50
   fail_fast: false
   retry_reads: false

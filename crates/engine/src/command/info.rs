@@ -183,6 +183,7 @@ fn summary(command: &Command) -> &'static str {
         Route::Fanout(_) => "Sent to all servers",
         Route::Local(_) => "Answered by cashew",
         Route::Session(_) => "On the server of the transaction's keys",
+        Route::Walk(_) => "Sent to all servers",
         Route::NotYet(_) | Route::Refused(_) => "Not served",
     }
 }

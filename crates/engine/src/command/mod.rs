@@ -22,11 +22,13 @@ mod listing;
 mod lookup;
 #[rustfmt::skip]
 mod redis;
+mod set;
 
 pub use blocking::wait_us;
 pub use flags::{Acl, Flags, KeyFlags};
 pub use keys::{Begin, Find, KeyError, KeySpec, Keys, blocks, keys, patterns};
 pub use lookup::{FindError, by_name, find};
+pub use set::CommandSet;
 
 use std::ops::Range;
 
@@ -91,6 +93,8 @@ pub enum Route {
     Local(Local),
     /// Of a transaction.
     Session(SessionCommand),
+    /// About the keys of all servers, each asked in a way of its own.
+    Walk(Walk),
     /// Not built; the text says what is missing.
     NotYet(&'static str),
     /// Never taken; the text says why.
@@ -165,6 +169,28 @@ pub enum SessionCommand {
     Unwatch,
 }
 
+/// What a script or function is called by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Script {
+    /// Its text.
+    Text,
+    /// The SHA1 of its text.
+    Sha,
+    /// A function's name.
+    Function,
+}
+
+/// The commands about the keys of all servers that are no plain [`Fanout`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walk {
+    /// SCAN: one server after another.
+    Scan,
+    /// RANDOMKEY: of all servers' one, by how many keys each has.
+    RandomKey,
+    /// SCRIPT KILL, FUNCTION KILL: over connections that no script holds up.
+    Kill,
+}
+
 /// The forms of COMMAND.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommandReply {
@@ -199,6 +225,16 @@ impl Command {
     pub fn subcommands(&self) -> &'static [Command] {
         let rows = self.subcommands.start as usize..self.subcommands.end as usize;
         Self::table().get(rows).unwrap_or(&[])
+    }
+
+    /// What a script or function is called by; nothing for other commands.
+    pub fn script(&self) -> Option<Script> {
+        match (self.keys, self.name) {
+            (Keys::Specs, "EVAL" | "EVAL_RO") => Some(Script::Text),
+            (Keys::Specs, "EVALSHA" | "EVALSHA_RO") => Some(Script::Sha),
+            (Keys::Specs, "FCALL" | "FCALL_RO") => Some(Script::Function),
+            _ => None,
+        }
     }
 
     /// The name as redis writes it to clients: `get`, `config|get`.

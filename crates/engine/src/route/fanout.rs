@@ -36,6 +36,11 @@ impl Core {
         if matches!(command.name, "FLUSHALL" | "FLUSHDB") && self.view(c).detour {
             self.follow_flush(self.replies.clients[c].pool);
         }
+        match command.name {
+            "SCRIPT LOAD" => _ = self.learn_script(c, args.get(2)),
+            "SCRIPT FLUSH" => self.pools[self.replies.clients[c].pool as usize].scripts.clear(),
+            _ => {}
+        }
         let bytes = args.bytes();
         self.send_to_all(c, how, |out| out.extend_from_slice(bytes));
     }

@@ -4,6 +4,7 @@ use crate::client::About;
 use crate::command::{Command, Local, info};
 use crate::core::Core;
 use crate::limits::CLIENT_NAME_BYTES;
+use crate::route::walk::OF_SERVER;
 use stats::PoolMetric;
 use wire::args::ArgView;
 use wire::resp::encode;
@@ -34,6 +35,7 @@ impl Core {
                     encode::bulk((now % 1_000_000).to_string().as_bytes(), out);
                 });
             }
+            Local::Info if args.get(1).starts_with(OF_SERVER) => self.info_of_server(c, args),
             Local::Info => {
                 let text = self.info(c, args);
                 self.answer_now(c, |out| write_text(text.as_bytes(), resp3, out));

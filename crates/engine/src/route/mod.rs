@@ -5,8 +5,11 @@ mod fanout;
 mod local;
 mod memcache;
 mod redis;
+mod scan;
+mod script;
 mod split;
 mod standby;
 mod transaction;
+pub(crate) mod walk;
 
 pub(crate) use split::Share;

@@ -1,7 +1,7 @@
 //! Requests of redis clients: out of the bytes, through the command table, to their way.
 
 use crate::client::{Reading, Scan};
-use crate::command::{self, Command, FindError, Flags, Keys, Route, SessionCommand};
+use crate::command::{self, Command, FindError, Flags, KeyError, Keys, Route, Script, SessionCommand};
 use crate::core::Core;
 use crate::error::Cause;
 use crate::lane::OnLane;
@@ -14,10 +14,6 @@ use wire::args::{ArgView, Args};
 use wire::limits::Limits;
 use wire::resp::encode;
 use wire::resp::request::Scan as Found;
-
-/// EVAL and its kin with numkeys 0.
-const NO_KEYS: &[u8] =
-    b"ERR a script or function without keys has no server to run on: pass at least one key";
 
 /// SORT whose patterns may name keys of other servers.
 const PATTERNS: &[u8] =
@@ -107,6 +103,12 @@ impl Core {
             self.answer_now(c, |out| encode::error(b"NOAUTH Authentication required", out));
             return true;
         }
+        if let Some(disabled) = &self.topology.pools[client.pool as usize].disabled
+            && disabled.has(command)
+        {
+            self.refuse_disabled(c, command);
+            return true;
+        }
         if client.session.is_some() && self.queue_request(c, command, args) {
             return true;
         }
@@ -116,6 +118,7 @@ impl Core {
             Route::Fanout(fanout) => self.route_fanout(c, command, fanout, args),
             Route::Local(local) => self.route_local(c, command, local, args),
             Route::Session(what) => return self.route_session(c, what, args),
+            Route::Walk(walk) => self.route_walk(c, walk, args),
             Route::NotYet(_) | Route::Refused(_) => self.answer_now(c, |out| command.refusal(out)),
         }
         true
@@ -134,6 +137,14 @@ impl Core {
         }
         self.spoil(c);
         self.answer_now(c, |out| error.write(args, out));
+    }
+
+    /// Says that the pool's operator does not want this command.
+    #[cold]
+    fn refuse_disabled(&mut self, c: u32, command: &Command) {
+        self.spoil(c);
+        let text = format!("ERR '{}' is switched off for this pool (disable)", command.name);
+        self.answer_now(c, |out| encode::error(text.as_bytes(), out));
     }
 
     /// A browser was tricked into posting here: what follows are not commands, so nothing more is read.
@@ -181,12 +192,17 @@ impl Core {
     ) -> bool {
         let pool = self.replies.clients[c].pool;
         keys.clear();
-        if let Err(error) = command::keys(command, args, keys) {
-            self.answer_now(c, |out| error.write(command, out));
-            return true;
+        let script = command.script();
+        if script == Some(Script::Text) {
+            self.learn_script(c, args.get(1));
         }
-        if keys.is_empty() {
-            self.answer_now(c, |out| encode::error(NO_KEYS, out));
+        if let Err(error) = command::keys(command, args, keys) {
+            if let (KeyError::NoKeys, Some(script)) = (error, script) {
+                let home = self.home_of_script(c, script, args);
+                self.forward_script(c, command, script, args, home);
+            } else {
+                self.answer_now(c, |out| error.write(command, out));
+            }
             return true;
         }
         let server = match self.place_all(pool, args, keys) {
@@ -204,6 +220,8 @@ impl Core {
             if !self.wait_for(c, command, args, server) {
                 return false;
             }
+        } else if let Some(script) = script {
+            self.forward_script(c, command, script, args, server);
         } else {
             self.forward(c, server, args.bytes(), command.flags.has(Flags::READONLY));
         }

@@ -72,7 +72,7 @@ impl Core {
             Route::Session(SessionCommand::Unwatch) => {}
             Route::Session(_) | Route::Local(Local::Quit | Local::Reset) => return false,
             Route::ByKey | Route::Split(_) | Route::Local(Local::Ping | Local::Echo | Local::Time) => {}
-            Route::Fanout(_) | Route::Local(_) => {
+            Route::Fanout(_) | Route::Walk(_) | Route::Local(_) => {
                 let name = command.name;
                 let text = format!("ERR cashew does not run '{name}' inside a transaction");
                 self.refuse_queued(c, text.as_bytes());

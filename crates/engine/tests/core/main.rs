@@ -11,5 +11,7 @@ mod memory;
 mod pause;
 mod redis;
 mod rig;
+mod scan;
+mod script;
 mod timeout;
 mod transaction;

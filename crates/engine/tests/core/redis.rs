@@ -107,14 +107,6 @@ fn keys_of_different_servers_are_refused_by_name() {
 }
 
 #[test]
-fn a_script_without_keys_has_no_server() {
-    let mut rig = redis(2);
-    let client = rig.client();
-    rig.send(client, request("EVAL return 0"));
-    assert!(rig.read(client).starts_with("-ERR cashew does not support 'EVAL' without keys yet"));
-}
-
-#[test]
 fn sort_stays_with_patterns_of_its_own_tag() {
     let mut rig = redis(2);
     let client = rig.client();

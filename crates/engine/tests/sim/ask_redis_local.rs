@@ -128,7 +128,7 @@ impl Author<'_> {
                 self.ask_here(request(&["SELECT", "11"]), error(&text));
             }
             5 => self.ask_here(request(&["HELLO", "4"]), error("NOPROTO unsupported protocol version")),
-            _ => self.ask_here(request(&["EVAL", "return 1", "0"]), Reply::Starts(b"-ERR ".to_vec())),
+            _ => self.ask_here(request(&["EVAL", "return 1", "x"]), Reply::Starts(b"-ERR ".to_vec())),
         }
     }
 

@@ -170,6 +170,10 @@ impl Keyspace {
                 encode::integer(1, out);
                 return Ok(());
             }
+            (b"INFO", 2) => {
+                encode::bulk(b"# Server\r\nrun_id:abc\r\n", out);
+                return Ok(());
+            }
             (b"UNLINK", 2) => {
                 key(args.get(1));
                 self.forget(args.get(1));
@@ -265,6 +269,11 @@ impl Keyspace {
             b"DBSIZE" => encode::integer(size(self.server), out),
             b"FLUSHALL" => encode::simple(b"OK", out),
             b"KEYS" => shapes::names(&text(args.get(1)), &[self.server], true, resp3, out),
+            b"SCAN" => {
+                encode::array_header(2, out);
+                encode::bulk(b"0", out);
+                shapes::page(&text(args.get(3)), self.server, out);
+            }
             b"FUNCTION" => encode::bulk(format!("functions@{}", self.server).as_bytes(), out),
             b"SCRIPT" => self.script(args, resp3, journal, out)?,
             _ => return Err(format!("a server was sent {}", text(args.bytes()))),

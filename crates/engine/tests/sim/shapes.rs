@@ -88,6 +88,12 @@ pub(crate) fn score(key: &[u8], resp3: bool, out: &mut Vec<u8>) {
     }
 }
 
+/// The keys of a page of SCAN.
+pub(crate) fn page(pattern: &str, server: usize, out: &mut Vec<u8>) {
+    encode::array_header(1, out);
+    encode::bulk(format!("{pattern}@{server}").as_bytes(), out);
+}
+
 /// KEYS: of `servers` together, an array, a set or a map by what was asked. A single server's own may have an
 /// attribute, which a merged reply loses.
 pub(crate) fn names(asked: &str, servers: &[usize], own: bool, resp3: bool, out: &mut Vec<u8>) {

@@ -5,6 +5,7 @@ mod auth;
 mod own;
 mod parity;
 mod refused;
+mod scan;
 mod script;
 mod sockets;
 

@@ -59,8 +59,6 @@ fn forms_of_served_commands_that_are_not_taken() {
     let farm = Farm::redis(1, &[]);
     let mut client = farm.client();
     let rows: &[(&[&str], &str)] = &[
-        (&["EVAL", "return 1", "0"], "-ERR cashew does not support 'EVAL' without keys yet"),
-        (&["FCALL", "f", "0"], "-ERR cashew does not support 'FCALL' without keys yet"),
         (&["SELECT", "3"], "-ERR cashew does not support SELECT of another database yet"),
         (&["HELLO", "9"], "-NOPROTO unsupported protocol version"),
     ];
@@ -70,6 +68,34 @@ fn forms_of_served_commands_that_are_not_taken() {
         assert!(text.starts_with(wanted), "{argv:?}: {text}");
         assert_eq!(client.ask(&["PING"]), b"+PONG\r\n");
     }
+}
+
+#[test]
+fn what_an_operator_switched_off_is_refused() {
+    let farm = Farm::redis(1, &["disable: keys flushall SCAN, config|get script", "stream_from: 64kb"]);
+    let mut client = farm.client();
+    assert_eq!(client.ask(&["SET", "a", "1"]), b"+OK\r\n");
+    for (argv, name) in [
+        (&["KEYS", "*"][..], "KEYS"),
+        (&["flushall"], "FLUSHALL"),
+        (&["Scan", "0"], "SCAN"),
+        (&["CONFIG", "GET", "save"], "CONFIG GET"),
+        (&["SCRIPT", "LOAD", "return 1"], "SCRIPT LOAD"),
+    ] {
+        let wanted = format!("-ERR '{name}' is switched off for this pool (disable)\r\n");
+        assert_eq!(String::from_utf8_lossy(&client.ask(argv)), wanted);
+    }
+    // In a transaction too, which fails then.
+    client.send(&[resp(&["MULTI"]), resp(&["KEYS", "*"]), resp(&["EXEC"])].concat());
+    client.expect(b"+OK\r\n-ERR 'KEYS' is switched off for this pool (disable)\r\n");
+    client.expect(b"-EXECABORT Transaction discarded because of previous errors.\r\n");
+    assert_eq!(client.ask(&["DBSIZE"]), b":1\r\n");
+    // Nor does a large one pass.
+    let farm = Farm::redis(1, &["disable: set", "stream_from: 64kb"]);
+    let mut client = farm.client();
+    let reply = client.ask(&["SET", "a", &"v".repeat(1 << 20)]);
+    assert_eq!(String::from_utf8_lossy(&reply), "-ERR 'SET' is switched off for this pool (disable)\r\n");
+    assert_eq!(client.ask(&["GETSET", "a", "v"]), b"$-1\r\n");
 }
 
 #[test]
