@@ -11,6 +11,7 @@ use crate::memory::Memory;
 use crate::merge::{How, Merge, write_cause};
 use crate::output::{Closing, Output};
 use crate::pool::PoolState;
+use crate::pubsub::Pubsub;
 use crate::replies::Replies;
 use crate::request::State;
 use crate::route::Share;
@@ -53,6 +54,8 @@ pub struct Core {
     pub(crate) spare_merges: Vec<Merge>,
     pub(crate) conns: Slab<ServerConn>,
     pub(crate) pools: Vec<PoolState>,
+    /// What clients are subscribed to.
+    pub(crate) pubsub: Pubsub,
     /// What was written elsewhere while servers are away.
     pub(crate) absences: Absences,
     /// Keys of large requests under way to a standby server, by connection.
@@ -102,6 +105,7 @@ impl Core {
     pub fn new(process: Arc<Process>, topology: Arc<Topology>, shard: Arc<Shard>, seed: u64) -> Core {
         let pools = topology.pools.iter().map(PoolState::new).collect();
         let absences = Core::absences(&topology);
+        let pubsub = Pubsub::new(&topology);
         Core {
             process,
             topology,
@@ -112,6 +116,7 @@ impl Core {
             spare_merges: Vec::new(),
             conns: Slab::default(),
             pools,
+            pubsub,
             absences,
             to_bound: Vec::new(),
             deadlines: Deadlines::default(),
@@ -217,7 +222,7 @@ impl Core {
         let conns = self.deadlines.next().min(self.connects.next()).min(self.reconnects.next());
         let idle = self.idle_conns.next().min(self.idle_clients.next());
         let large = self.next_waiter().min(self.next_piece());
-        conns.min(idle).min(large).min(self.memory.next_look())
+        conns.min(idle).min(large).min(self.memory.next_look()).min(self.pubsub.next_retry())
     }
 
     /// How many clients there are.

@@ -9,6 +9,7 @@ mod large;
 mod memcache;
 mod memory;
 mod pause;
+mod pubsub;
 mod redis;
 mod rig;
 mod scan;
