@@ -143,7 +143,7 @@ impl Core {
         self.shard.worker(WorkerMetric::BufferBytes).set(held as u64);
         let soon = held.saturating_add(expected);
         if soon > limit {
-            self.shed_listeners(held);
+            self.shed_listeners();
             self.press(soon);
         } else if pressed && soon <= limit / 4 * 3 {
             self.release();
@@ -175,17 +175,19 @@ impl Core {
         clients.sum::<usize>() + conns.sum::<usize>() + parts.sum::<usize>() + spare
     }
 
-    /// Closes subscribers that hold most of what is too much: not reading from them makes nobody publish less.
-    fn shed_listeners(&mut self, mut held: usize) {
-        let clients =
-            self.replies.clients.iter().filter(|(c, client)| !client.overflowed && self.is_subscribed(*c));
+    /// Closes subscribers that hold most, until all of them hold no more than half of the bound: not reading from them makes
+    /// nobody publish less.
+    fn shed_listeners(&mut self) {
+        let clients = self.replies.clients.iter();
+        let clients = clients.filter(|(c, client)| !client.overflowed && self.is_subscribed(*c));
         let mut clients: Vec<(usize, u32)> = clients.map(|(c, client)| (client.held(), c)).collect();
+        let mut held: usize = clients.iter().map(|(bytes, _)| bytes).sum();
         clients.sort_unstable_by(|a, b| b.cmp(a));
         for (bytes, c) in clients {
-            if held <= self.memory.limit || bytes <= BUFFER_BYTES {
+            if held <= self.memory.limit / 2 {
                 return;
             }
-            held = held.saturating_sub(bytes);
+            held -= bytes;
             self.replies.clients[c].overflowed = true;
             self.replies.overflowed.push(c);
         }

@@ -4,6 +4,7 @@ use crate::rig::{Rig, pool, pool_with, redis, request, requests};
 use config::Protocol;
 use engine::Closing;
 use engine::error::Cause;
+use engine::limits::{NAMES_BYTES, SUBSCRIPTIONS_PER_CLIENT};
 use engine::topology::Standing;
 use stats::PoolMetric;
 
@@ -458,4 +459,42 @@ fn clients_that_leave_while_they_wait_leave_nothing() {
     rig.reply(0, confirmed + &array(&["unsubscribe", "c", ":1"]));
     assert_eq!(rig.read(other), array(&["subscribe", "d", ":1"]));
     assert_eq!((gauge(&rig), rig.core.usage().requests, rig.core.usage().in_flight), (1, 0, 0));
+}
+
+#[test]
+fn subscribers_hold_half_of_the_memory_at_most() {
+    let mut rig = redis(1);
+    rig.core.limit_memory(1 << 20);
+    let clients: Vec<usize> = (0..40).map(|_| rig.client()).collect();
+    for client in &clients {
+        subscribe(&mut rig, *client, "c");
+        if *client != 0 {
+            rig.reads_at_most(*client, 100 * *client);
+        }
+    }
+    let text = "x".repeat(10_000);
+    for _ in 0..3 {
+        rig.reply(0, message("c", &text));
+        rig.later(0);
+    }
+    let closed = clients.iter().filter(|client| rig.closed(**client).is_some()).count();
+    assert!((15..30).contains(&closed), "{closed} are closed");
+    assert_eq!((rig.closed(0), rig.closed(39)), (None, None), "those that hold most go first");
+    assert_eq!(gauge(&rig), 40 - closed as u64);
+}
+
+#[test]
+fn a_client_has_only_so_many_subscriptions() {
+    let mut rig = redis(1);
+    let client = rig.client();
+    subscribe(&mut rig, client, "c");
+    let names: String = (0..SUBSCRIPTIONS_PER_CLIENT).map(|n| format!(" {n}")).collect();
+    rig.send(client, request(&format!("SUBSCRIBE{names}")));
+    assert_eq!(rig.read(client), "-ERR a client may have 131072 subscriptions\r\n");
+    assert_eq!((rig.sent(0), gauge(&rig)), (String::new(), 1));
+    let name = "x".repeat(NAMES_BYTES);
+    rig.send(client, request(&format!("SUBSCRIBE {name}")));
+    assert_eq!(rig.read(client), "-ERR the proxy has no room for more subscriptions\r\n");
+    rig.send(client, request("UNSUBSCRIBE c"));
+    assert_eq!(rig.read(client), array(&["unsubscribe", "c", ":0"]));
 }
