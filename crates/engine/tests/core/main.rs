@@ -10,6 +10,7 @@ mod memcache;
 mod memory;
 mod pause;
 mod pubsub;
+mod pubsub_storm;
 mod redis;
 mod rig;
 mod scan;

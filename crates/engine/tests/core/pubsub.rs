@@ -213,6 +213,7 @@ fn a_message_does_not_come_within_a_large_reply() {
     rig.send(client, request("GET k"));
     rig.reply(0, "%0\r\n");
     rig.reply(0, format!("$5000\r\n{}", "v".repeat(2000)));
+    rig.later(10);
     assert!(rig.read(client).ends_with('v'));
     rig.reply_first(0, message("c", "one"));
     rig.reply_first(0, message("c", "two"));
