@@ -105,9 +105,9 @@ impl Core {
     pub fn new(process: Arc<Process>, topology: Arc<Topology>, shard: Arc<Shard>, seed: u64) -> Core {
         let pools = topology.pools.iter().map(PoolState::new).collect();
         let absences = Core::absences(&topology);
-        let pubsub = Pubsub::new(&topology);
         Core {
             process,
+            pubsub: Pubsub::new(&topology),
             topology,
             shard,
             now: Now::default(),
@@ -116,7 +116,6 @@ impl Core {
             spare_merges: Vec::new(),
             conns: Slab::default(),
             pools,
-            pubsub,
             absences,
             to_bound: Vec::new(),
             deadlines: Deadlines::default(),
@@ -215,8 +214,7 @@ impl Core {
     pub(crate) fn next_us(&self) -> u64 {
         let replies = &self.replies;
         let waits = !replies.flows.is_empty() || !replies.torn.is_empty() || !replies.overflowed.is_empty();
-        let at_once = waits || self.can_admit();
-        if at_once {
+        if waits || self.can_admit() {
             return self.now.mono_us;
         }
         let conns = self.deadlines.next().min(self.connects.next()).min(self.reconnects.next());
@@ -238,13 +236,12 @@ impl Core {
 
     /// Slots, merges and connections in use: all but connections fall to 0 when clients are gone.
     pub fn usage(&self) -> Usage {
-        let in_flight = self.conns.iter().map(|(_, conn)| conn.queue.len()).sum();
         Usage {
             clients: self.replies.clients.len(),
             requests: self.replies.requests.len(),
             merges: self.merges.len(),
             conns: self.conns.len(),
-            in_flight,
+            in_flight: self.conns.iter().map(|(_, conn)| conn.queue.len()).sum(),
             pieces: self.pieces.len(),
         }
     }

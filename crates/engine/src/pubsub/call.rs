@@ -3,7 +3,7 @@
 
 use super::{Call, Kind, Subscriptions};
 use crate::core::Core;
-use crate::limits::{NAMES_BYTES, SUBSCRIPTIONS_PER_CLIENT, SUBSCRIPTIONS_PER_WORKER};
+use crate::limits::{NAMES_BYTES, SMALL_BUFFER_BYTES, SUBSCRIPTIONS_PER_CLIENT, SUBSCRIPTIONS_PER_WORKER};
 use stats::PoolMetric;
 use wire::args::ArgView;
 use wire::resp::encode;
@@ -106,6 +106,9 @@ impl Core {
                 }
             }
             self.release_call(&call);
+            // It is its client's first: there may be thousands at once, so a small reply takes a small buffer.
+            let size = reply.len().max(SMALL_BUFFER_BYTES);
+            self.replies.clients[c].outbox.buffer_for(size, &mut self.replies.buffers);
             self.replies.answer(call.request, |out| out.extend_from_slice(&reply));
             self.replies.small.give(reply);
             self.drop_session_if_empty(c);
