@@ -28,7 +28,10 @@ impl Capacity {
     /// Shares out `max_fds`; an error names the limit that would do.
     pub fn new(settings: &Settings, workers: u64, max_fds: u64) -> Result<Capacity, u64> {
         let per_worker: u64 = (settings.pools.iter())
-            .map(|pool| pool.servers.len() as u64 * u64::from(pool.server_connections) * protocols(pool))
+            .map(|pool| {
+                let each = u64::from(pool.server_connections) * protocols(pool) + feeds(pool);
+                pool.servers.len() as u64 * each
+            })
             .fold(0, u64::saturating_add);
         let server_conns = per_worker.saturating_mul(workers).saturating_add(settings.pools.len() as u64);
         let taken = server_conns.saturating_add(RESERVED).saturating_add(workers.saturating_mul(PER_WORKER));
@@ -42,6 +45,11 @@ impl Capacity {
 /// Redis clients speak RESP2 or RESP3, and each has connections of its own.
 fn protocols(pool: &config::Pool) -> u64 {
     if pool.protocol == config::Protocol::Redis { 2 } else { 1 }
+}
+
+/// The messages that redis clients are subscribed to come on a connection of their own.
+fn feeds(pool: &config::Pool) -> u64 {
+    u64::from(pool.protocol == config::Protocol::Redis)
 }
 
 #[cfg(test)]

@@ -83,6 +83,7 @@ impl Core {
                 self.part_from(pool, server);
             }
         }
+        self.move_topics();
     }
 
     /// Gives up all connections to a server that is about to return: what still waits on them must not be carried out

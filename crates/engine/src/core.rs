@@ -11,6 +11,7 @@ use crate::memory::Memory;
 use crate::merge::{How, Merge, write_cause};
 use crate::output::{Closing, Output};
 use crate::pool::PoolState;
+use crate::pubsub::Pubsub;
 use crate::replies::Replies;
 use crate::request::State;
 use crate::route::Share;
@@ -53,6 +54,8 @@ pub struct Core {
     pub(crate) spare_merges: Vec<Merge>,
     pub(crate) conns: Slab<ServerConn>,
     pub(crate) pools: Vec<PoolState>,
+    /// What clients are subscribed to.
+    pub(crate) pubsub: Pubsub,
     /// What was written elsewhere while servers are away.
     pub(crate) absences: Absences,
     /// Keys of large requests under way to a standby server, by connection.
@@ -104,6 +107,7 @@ impl Core {
         let absences = Core::absences(&topology);
         Core {
             process,
+            pubsub: Pubsub::new(&topology),
             topology,
             shard,
             now: Now::default(),
@@ -210,14 +214,13 @@ impl Core {
     pub(crate) fn next_us(&self) -> u64 {
         let replies = &self.replies;
         let waits = !replies.flows.is_empty() || !replies.torn.is_empty() || !replies.overflowed.is_empty();
-        let at_once = waits || self.can_admit();
-        if at_once {
+        if waits || self.can_admit() {
             return self.now.mono_us;
         }
         let conns = self.deadlines.next().min(self.connects.next()).min(self.reconnects.next());
         let idle = self.idle_conns.next().min(self.idle_clients.next());
         let large = self.next_waiter().min(self.next_piece());
-        conns.min(idle).min(large).min(self.memory.next_look())
+        conns.min(idle).min(large).min(self.memory.next_look()).min(self.pubsub.next_retry())
     }
 
     /// How many clients there are.
@@ -233,13 +236,12 @@ impl Core {
 
     /// Slots, merges and connections in use: all but connections fall to 0 when clients are gone.
     pub fn usage(&self) -> Usage {
-        let in_flight = self.conns.iter().map(|(_, conn)| conn.queue.len()).sum();
         Usage {
             clients: self.replies.clients.len(),
             requests: self.replies.requests.len(),
             merges: self.merges.len(),
             conns: self.conns.len(),
-            in_flight,
+            in_flight: self.conns.iter().map(|(_, conn)| conn.queue.len()).sum(),
             pieces: self.pieces.len(),
         }
     }

@@ -35,6 +35,7 @@ impl Core {
                 self.drop_client(c, Closing::Lost);
             }
         }
+        self.retry_feeds();
         self.admit_waiters();
         while let Some(c) = self.replies.overflowed.pop() {
             self.drop_overflowed(c);
@@ -92,6 +93,9 @@ impl Core {
     /// Closes a server connection that was not used for `server_idle_timeout`, or looks again later.
     fn close_if_idle(&mut self, s: u32) {
         let conn = &self.conns[s];
+        if conn.is_feed() {
+            return self.look_after_feed(s);
+        }
         if conn.feeder != NONE {
             return self.cut_if_stalled(s);
         }
@@ -116,7 +120,8 @@ impl Core {
         let client = &self.replies.clients[c];
         let Some(idle) = self.topology.pools[client.pool as usize].client_idle_us else { return };
         let now = self.now.mono_us;
-        let since = if client.is_settled() && !client.paused { client.heard_us } else { now };
+        let idle_since = client.is_settled() && !client.paused && !self.is_subscribed(c);
+        let since = if idle_since { client.heard_us } else { now };
         if since.saturating_add(idle) > now {
             self.idle_clients.arm(self.replies.clients.id(c), since.saturating_add(idle));
         } else {
@@ -161,6 +166,9 @@ impl Core {
     }
 
     fn expire_conn(&mut self, s: u32, id: ConnId) {
+        if self.conns[s].is_feed() {
+            return self.expire_feed(s);
+        }
         let (pool, server) = (self.conns[s].pool as usize, self.conns[s].server as usize);
         let Some(timeout) = self.timeout_us(s) else { return };
         let protocol = self.topology.pools[pool].protocol;

@@ -41,6 +41,11 @@ impl Core {
             }
             Target::Quiet(request) => self.quieted(request),
             Target::Errand(errand) => self.errand_failed(errand),
+            Target::Topic(topic) => {
+                let mut reply = Vec::new();
+                write_cause(protocol, text, &mut reply);
+                self.topic_failed(topic, &reply);
+            }
             Target::Noreply(id) => self.heard(id),
             Target::Nobody | Target::Handshake(_) => {}
         }

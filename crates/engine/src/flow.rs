@@ -33,7 +33,7 @@ impl Core {
                 Scan::Resp(scan) if scan.kind().is_some_and(|kind| kind != ReplyKind::Push) => {
                     scan.announced()
                 }
-                Scan::Resp(_) => 0,
+                Scan::Resp(_) | Scan::Feed(_) => 0,
                 Scan::Memcache(scan) => scan.announced(),
             };
             let large = self.topology.pools[conn.pool as usize].stream_from;
@@ -67,7 +67,7 @@ impl Core {
             | Target::Awaited(request)
             | Target::Script(request) => Some(request),
             // The answers to storage commands and to what the proxy asks for itself are never large.
-            Target::Quiet(_) | Target::Noreply(_) | Target::Errand(_) => return Some(()),
+            Target::Quiet(_) | Target::Noreply(_) | Target::Errand(_) | Target::Topic(_) => return Some(()),
         };
         self.learn_key(s, entry);
         self.limit_flows();
@@ -268,7 +268,7 @@ impl Core {
 
     fn scan_pass(&mut self, s: u32, len: usize) -> usize {
         match &mut self.conns[s].scan {
-            Scan::Resp(scan) => scan.pass(len),
+            Scan::Resp(scan) | Scan::Feed(scan) => scan.pass(len),
             Scan::Memcache(scan) => scan.pass(len),
         }
     }
@@ -288,7 +288,9 @@ impl Core {
         let Some(request) = flow.request else { return };
         self.count_server(s, ServerMetric::Responses).add(1);
         self.count_server(s, ServerMetric::ResponseBytes).add(last.len() as u64);
+        let c = self.replies.requests[request].client;
         self.replies.answer(request, |out| out.extend_from_slice(last));
+        self.flush_held(c);
     }
 
     /// Reads no more of a large reply until its client is ready for it; unless others have waited behind it for long: for
@@ -381,7 +383,9 @@ impl Core {
             self.replies.torn.push(self.replies.clients.id(c));
         } else {
             let protocol = self.topology.pools[pool as usize].protocol;
+            let c = self.replies.requests[request].client;
             self.fail(protocol, Target::Request(request), cause.text());
+            self.flush_held(c);
         }
     }
 
@@ -408,7 +412,7 @@ impl Core {
             | Target::Quiet(request) => request,
             Target::Part { merge, .. } => self.merges[merge].request,
             Target::Noreply(id) => return self.replies.clients.live(id),
-            Target::Nobody | Target::Handshake(_) | Target::Errand(_) => return None,
+            Target::Nobody | Target::Handshake(_) | Target::Errand(_) | Target::Topic(_) => return None,
         };
         let slot = &self.replies.requests[request];
         if matches!(slot.state, State::Orphan) { None } else { Some(slot.client) }

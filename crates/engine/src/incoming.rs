@@ -47,7 +47,7 @@ impl Core {
         let mut step = FEW_BYTES;
         loop {
             let announced = match &self.conns[s].scan {
-                Scan::Resp(scan) => scan.announced(),
+                Scan::Resp(scan) | Scan::Feed(scan) => scan.announced(),
                 Scan::Memcache(scan) => scan.announced(),
             };
             let count = lacking(announced, rest.len()).max(step).min(bytes.len());
@@ -99,7 +99,10 @@ impl Core {
                     self.take_reply(s, &bytes[used..used + len])?;
                     used += len;
                 }
-                Found::News(len) => used += len,
+                Found::News(len) => {
+                    self.take_news(s, &bytes[used..used + len])?;
+                    used += len;
+                }
                 Found::Partial => {
                     used += self.unfinished_reply(s, &bytes[used..])?;
                     break;
@@ -112,8 +115,7 @@ impl Core {
         }
         let conn = &mut self.conns[s];
         conn.forget_answered(&mut self.replies.buffers);
-        let leaving =
-            conn.slot.is_none() && conn.flow.is_none() && conn.feeder == NONE && !conn.is_watching();
+        let leaving = conn.slot.is_none() && conn.flow.is_none() && conn.feeder == NONE && !conn.is_kept();
         if used > 0 && leaving && conn.expired == conn.queue.len() {
             // It owes nothing any more.
             if used == bytes.len() {
@@ -201,6 +203,7 @@ impl Core {
             }
             Target::Handshake(step) => return self.take_handshake(s, step, reply),
             Target::Errand(errand) => self.errand_done(errand, reply),
+            Target::Topic(topic) => self.topic_refused(topic, server as u32, reply),
         }
         if fed && self.conns[s].feeder != NONE && self.conns[s].queue.is_empty() {
             // It is answered before its end: the rest of it is not wanted.

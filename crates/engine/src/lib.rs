@@ -43,6 +43,7 @@ pub mod outbox;
 pub mod output;
 pub mod pinned;
 pub mod pool;
+pub mod pubsub;
 pub mod replies;
 pub mod request;
 mod route;

@@ -142,3 +142,18 @@ pub const RECORDED_KEYS: usize = 1 << 18;
 
 /// The same, in bytes of the keys.
 pub const RECORDED_BYTES: usize = 16 << 20;
+
+/// Subscriptions of one client; each takes some 50 bytes beside the channel's name.
+pub const SUBSCRIPTIONS_PER_CLIENT: usize = 1 << 17;
+
+/// Subscriptions of all clients of one worker.
+pub const SUBSCRIPTIONS_PER_WORKER: usize = 1 << 20;
+
+const _: () = assert!(SUBSCRIPTIONS_PER_CLIENT < SUBSCRIPTIONS_PER_WORKER);
+
+/// Bytes of the names of all channels and patterns to which clients of one worker are subscribed.
+pub const NAMES_BYTES: usize = 64 << 20;
+
+/// A server from which nothing has come for so long, though clients are subscribed there, is asked whether it is there;
+/// if it does not say so within the same time, its connection is made anew.
+pub const FEED_LOOK_US: u64 = 10_000_000;

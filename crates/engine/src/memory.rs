@@ -143,6 +143,7 @@ impl Core {
         self.shard.worker(WorkerMetric::BufferBytes).set(held as u64);
         let soon = held.saturating_add(expected);
         if soon > limit {
+            self.shed_listeners();
             self.press(soon);
         } else if pressed && soon <= limit / 4 * 3 {
             self.release();
@@ -172,6 +173,24 @@ impl Core {
         let parts = self.merges.iter().flat_map(|(_, merge)| &merge.parts).map(|part| part.reply.capacity());
         let spare = self.replies.buffers.room() + self.replies.small.room();
         clients.sum::<usize>() + conns.sum::<usize>() + parts.sum::<usize>() + spare
+    }
+
+    /// Closes subscribers that hold most, until all of them hold no more than half of the bound: not reading from them makes
+    /// nobody publish less.
+    fn shed_listeners(&mut self) {
+        let clients = self.replies.clients.iter();
+        let clients = clients.filter(|(c, client)| !client.overflowed && self.is_subscribed(*c));
+        let mut clients: Vec<(usize, u32)> = clients.map(|(c, client)| (client.held(), c)).collect();
+        let mut held: usize = clients.iter().map(|(bytes, _)| bytes).sum();
+        clients.sort_unstable_by(|a, b| b.cmp(a));
+        for (bytes, c) in clients {
+            if held <= self.memory.limit / 2 {
+                return;
+            }
+            held -= bytes;
+            self.replies.clients[c].overflowed = true;
+            self.replies.overflowed.push(c);
+        }
     }
 
     /// Reads no more from the clients that hold most or will, until those that are read hold less than half of the bound.

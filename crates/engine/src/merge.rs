@@ -96,6 +96,12 @@ pub enum How {
     And,
     /// The reply that all gave; an error when they differ.
     Same,
+    /// All arrays, one after another, each element once.
+    Union,
+    /// The greatest integer.
+    Most,
+    /// Names and integers, element by element: the greatest integer for each name.
+    Counts,
     /// memcached VALUE blocks in the order of the keys; `true`: a failed server's keys are misses.
     Values(bool),
     /// memcached STAT lines: numbers added up.
@@ -186,6 +192,9 @@ impl Merge {
             How::Concat => self.write_concat(out),
             How::And => self.write_and(out),
             How::Same => self.write_same(out),
+            How::Union => self.write_union(out),
+            How::Most => self.write_most(out),
+            How::Counts => self.write_counts(out),
             _ => self.write_first(out),
         }
     }
@@ -269,6 +278,48 @@ impl Merge {
         }
         for part in &self.parts {
             resp::elements(&part.reply)?.1.for_each(|element| out.extend_from_slice(element));
+        }
+        Some(())
+    }
+
+    fn write_union(&self, out: &mut Vec<u8>) -> Option<()> {
+        let mut all = std::collections::BTreeSet::new();
+        for part in &self.parts {
+            all.extend(resp::elements(&part.reply)?.1);
+        }
+        encode::array_header(all.len(), out);
+        all.into_iter().for_each(|element| out.extend_from_slice(element));
+        Some(())
+    }
+
+    fn write_most(&self, out: &mut Vec<u8>) -> Option<()> {
+        let mut most = i64::MIN;
+        for part in &self.parts {
+            most = most.max(resp::integer(&part.reply)?);
+        }
+        encode::integer(most, out);
+        Some(())
+    }
+
+    fn write_counts(&mut self, out: &mut Vec<u8>) -> Option<()> {
+        let count = self.parts.first_mut()?.open()?;
+        for part in &mut self.parts {
+            if part.open()? != count {
+                return None;
+            }
+        }
+        encode::array_header(count, out);
+        for _ in 0..count / 2 {
+            let (mut most, mut name) = (i64::MIN, None);
+            for part in &mut self.parts {
+                let own = part.element()?;
+                if name.is_none() {
+                    out.extend_from_slice(own);
+                    name = Some(());
+                }
+                most = most.max(resp::integer(part.element()?)?);
+            }
+            encode::integer(most, out);
         }
         Some(())
     }

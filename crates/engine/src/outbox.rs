@@ -177,6 +177,14 @@ impl Outbox {
         self.lent.buffer(buffers)
     }
 
+    /// The same; where there is no buffer yet it takes one of so many bytes, which is not kept.
+    pub fn buffer_for(&mut self, bytes: usize, buffers: &mut Buffers) -> &mut Vec<u8> {
+        if self.lent.buf.capacity() == 0 {
+            self.lent.buf.reserve_exact(bytes);
+        }
+        self.lent.buffer(buffers)
+    }
+
     /// Marks `count` more bytes as sent.
     #[inline]
     pub fn advance(&mut self, count: usize, buffers: &mut Buffers) {

@@ -31,6 +31,8 @@ pub enum Purpose {
     Wait(Option<u64>),
     /// It asks something that must not wait behind others' requests.
     Aside,
+    /// It is no client's: the messages come on it that clients are subscribed to.
+    Listen,
 }
 
 /// What a client reads when all connections that clients may have to themselves are in use.
@@ -58,7 +60,7 @@ impl Core {
     /// A connection is nobody's any more. It is kept for another use once it owes nothing.
     pub(crate) fn unpin(&mut self, s: u32) {
         let conn = &mut self.conns[s];
-        let Some(pin) = conn.pin.take() else { return };
+        let Some(pin) = conn.pin.take().filter(|pin| pin.purpose != Purpose::Listen) else { return };
         let pool = conn.pool;
         self.pools[pool as usize].pinned -= 1;
         self.count_pool(pool, PoolMetric::PinnedConnections).sub(1);
@@ -68,6 +70,7 @@ impl Core {
             Purpose::Watch => session.watch = Watch::Nothing,
             Purpose::Wait(_) => session.blocked = None,
             Purpose::Aside => {}
+            Purpose::Listen => {}
         }
         self.drop_session_if_empty(pin.client);
     }
@@ -76,6 +79,9 @@ impl Core {
     pub(crate) fn lose_pin(&mut self, s: u32) {
         let Some(pin) = self.conns[s].pin else { return };
         self.unpin(s);
+        if pin.purpose == Purpose::Listen {
+            self.lose_feed(s);
+        }
         if pin.purpose == Purpose::Watch {
             self.session(pin.client).watch = Watch::Lost;
         }
@@ -119,6 +125,9 @@ impl Core {
                 self.unpin(s);
                 self.discard_conn(s);
             }
+        }
+        if let Some(own) = session.subscriptions {
+            self.drop_subscriptions(*own);
         }
     }
 

@@ -155,6 +155,7 @@ impl Core {
                     self.connect(s);
                 }
             }
+            self.hurry_feed(pool, server);
         }
     }
 

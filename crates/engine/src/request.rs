@@ -7,6 +7,7 @@
 //! ```
 
 use crate::id::{ClientId, ConnId};
+use crate::pubsub::TopicId;
 use crate::slab::NONE;
 
 /// The slot of a request.
@@ -75,6 +76,8 @@ pub enum Target {
     Handshake(Step),
     /// Something the proxy asked for itself.
     Errand(Errand),
+    /// A subscription that clients share.
+    Topic(TopicId),
 }
 
 /// A page of a SCAN that a server was asked for.

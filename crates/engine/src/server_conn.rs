@@ -144,6 +144,8 @@ pub enum Scan {
     Resp(resp::reply::ReplyScan),
     /// memcached
     Memcache(memcache::reply::ReplyScan),
+    /// redis, where all that comes but errors is news
+    Feed(resp::reply::ReplyScan),
 }
 
 /// What the bytes at the start of what a server sent amount to.
@@ -151,7 +153,7 @@ pub enum Scan {
 pub enum Found {
     /// A reply of so many bytes.
     Reply(usize),
-    /// So many bytes that answer no request: news that nobody here subscribed to.
+    /// So many bytes that are no reply: messages, and confirmations of subscriptions.
     News(usize),
     /// The beginning of one.
     Partial,
@@ -176,6 +178,12 @@ impl Scan {
                 memcache::ReplyParse::Complete { len, .. } => Found::Reply(len),
                 memcache::ReplyParse::Partial => Found::Partial,
                 memcache::ReplyParse::Invalid(_) => Found::Nonsense,
+            },
+            Scan::Feed(scan) => match scan.scan(bytes, limits) {
+                resp::ReplyParse::Complete { len, kind: resp::ReplyKind::Array } => Found::News(len),
+                resp::ReplyParse::Complete { len, .. } => Found::Reply(len),
+                resp::ReplyParse::Partial => Found::Partial,
+                resp::ReplyParse::Invalid(_) => Found::Nonsense,
             },
         }
     }
@@ -308,9 +316,14 @@ impl ServerConn {
         left
     }
 
-    /// Whether a client watches keys on it.
-    pub fn is_watching(&self) -> bool {
-        self.pin.is_some_and(|pin| pin.purpose == Purpose::Watch)
+    /// Whether it stays even if it owes nothing: a client watches keys on it, or messages come on it.
+    pub fn is_kept(&self) -> bool {
+        self.pin.is_some_and(|pin| matches!(pin.purpose, Purpose::Watch | Purpose::Listen))
+    }
+
+    /// Whether messages come on it that clients are subscribed to.
+    pub fn is_feed(&self) -> bool {
+        self.pin.is_some_and(|pin| pin.purpose == Purpose::Listen)
     }
 
     /// Whether so much waits on it that nothing more is taken.

@@ -1,4 +1,4 @@
-//! What a client has begun on the side: a transaction, keys that it watches, a wait.
+//! What a client has begun on the side: a transaction, keys that it watches, a wait, subscriptions.
 //!
 //! ```text
 //!   MULTI ── queued here ── EXEC ──► one block on a shared connection, or, after WATCH, on the client's own
@@ -8,6 +8,7 @@
 //! Most clients never have a session, and a request of theirs costs one look.
 
 use crate::id::ConnId;
+use crate::pubsub::Subscriptions;
 
 /// A client's session; it is dropped when there is nothing in it.
 #[derive(Debug, Default)]
@@ -18,6 +19,8 @@ pub(crate) struct Session {
     pub(crate) watch: Watch,
     /// The connection on which it waits.
     pub(crate) blocked: Option<ConnId>,
+    /// What it is subscribed to.
+    pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// Whether it sent so much meanwhile that the worker has been asked not to read.
     pub(crate) blocked_full: bool,
 }
@@ -25,7 +28,8 @@ pub(crate) struct Session {
 impl Session {
     /// Whether there is nothing in it.
     pub(crate) fn is_empty(&self) -> bool {
-        self.transaction.is_none() && self.watch == Watch::Nothing && self.blocked.is_none()
+        let unsubscribed = self.subscriptions.as_ref().is_none_or(|own| own.is_empty());
+        self.transaction.is_none() && self.watch == Watch::Nothing && self.blocked.is_none() && unsubscribed
     }
 
     /// Bytes that it holds.

@@ -101,6 +101,7 @@ fn how(row: &Row) -> String {
         Route::Local(_) => "answered here".to_owned(),
         Route::Session(_) => "on the server of the transaction's keys".to_owned(),
         Route::Walk(_) => "all servers".to_owned(),
+        Route::Pubsub(_) => "on the server of its channel".to_owned(),
         Route::NotYet => return format!("not yet: {}", row.note),
         Route::Refused => return format!("refused: {}", row.note),
     };
@@ -118,6 +119,9 @@ fn merge(how: &str) -> &str {
         "And" => "yes where every server says yes",
         "OneOk" => "the first answer that is no error",
         "Same" => "the answer, which must be the same from each",
+        "Union" => "the lists strung together, each name once",
+        "Most" => "the greatest number",
+        "Counts" => "for each name the greatest number",
         "First" => "one is asked, as all hold the same",
         other => other,
     }

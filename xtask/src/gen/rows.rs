@@ -25,6 +25,7 @@ pub(crate) enum Route {
     Local(String),
     Session(String),
     Walk(String),
+    Pubsub(String),
     NotYet,
     Refused,
 }
@@ -125,6 +126,7 @@ fn route(text: &str) -> anyhow::Result<Route> {
         Some(("local", what)) => Route::Local(what.to_owned()),
         Some(("session", what)) => Route::Session(what.to_owned()),
         Some(("walk", what)) => Route::Walk(what.to_owned()),
+        Some(("pubsub", what)) => Route::Pubsub(what.to_owned()),
         _ => bail!("unknown route {text}"),
     })
 }

@@ -47,7 +47,7 @@ const HEAD: &str = "\
 use super::flags::{Acl as A, Flags as F, KeyFlags as K};
 use super::keys::{Begin, Find, KeySpec, Keys};
 use super::lookup::Slot;
-use super::{About, Command, CommandReply, Fanout, Local, Route, SessionCommand, Split, Walk};
+use super::{About, Command, CommandReply, Fanout, Local, PubsubCommand, Route, SessionCommand, Split, Walk};
 
 const EMPTY: Slot = Slot { lo: 0, hi: 0, len: 0, parent: 0, row: u16::MAX };
 
@@ -107,6 +107,7 @@ fn route(row: &Row) -> String {
         Route::Local(what) => format!("Route::Local(Local::{what})"),
         Route::Session(what) => format!("Route::Session(SessionCommand::{what})"),
         Route::Walk(what) => format!("Route::Walk(Walk::{what})"),
+        Route::Pubsub(what) => format!("Route::Pubsub(PubsubCommand::{what})"),
         Route::NotYet => format!("Route::NotYet({:?})", row.note),
         Route::Refused => format!("Route::Refused({:?})", row.note),
     }

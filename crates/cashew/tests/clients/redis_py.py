@@ -159,6 +159,44 @@ def waiting(r):
     assert not r.xread({"{w}s": "$"}, block=10)
 
 
+def listening(r):
+    seen = []
+    listener = r.pubsub(ignore_subscribe_messages=True)
+    listener.subscribe(*[f"news:{n}" for n in range(10)])
+    listener.psubscribe(**{"alerts:*": lambda message: seen.append(message["data"])})
+    # The library reads confirmations as it reads messages.
+    while not (listener.subscribed and r.pubsub_numpat() == 1 and len(r.pubsub_channels("news:*")) == 10):
+        listener.get_message(timeout=0.01)
+    for n in range(10):
+        assert r.publish(f"news:{n}", f"item {n}") == 1
+    assert r.publish("alerts:1", "fire") == 1
+    messages = []
+    while len(messages) < 10 or not seen:
+        message = listener.get_message(timeout=10)
+        if message and message["type"] == "message":
+            messages.append((message["channel"], message["data"]))
+    assert sorted(messages) == [(f"news:{n}", f"item {n}") for n in range(10)]
+    assert seen == ["fire"]
+    assert dict(r.pubsub_numsub("news:1", "none")) == {"news:1": 1, "none": 0}
+    listener.unsubscribe()
+    listener.punsubscribe()
+    while listener.subscribed:
+        listener.get_message(timeout=0.01)
+    assert r.publish("news:1", "late") == 0
+    with listener:
+        listener.ssubscribe("shard:1")
+        while not r.pubsub_shardchannels():
+            listener.get_message(timeout=0.01)
+        r.spublish("shard:1", "x")
+        while (message := listener.get_message(timeout=10)) is None or message["type"] != "smessage":
+            pass
+        assert message["data"] == "x"
+        listener.ping()
+    pipe = r.pipeline()
+    pipe.set("{p}k", "v").publish("{p}c", "m")
+    assert pipe.execute() == [True, 0]
+
+
 def scripts(r):
     assert r.eval("return {KEYS[1], ARGV[1]}", 1, "k", "v") == ["k", "v"]
     # The library sends EVALSHA and, where that is unknown, loads the script and tries again.
@@ -204,7 +242,7 @@ def server(r):
 
 
 def run(r):
-    for part in (strings, many_keys, collections, streams, pipelines, transactions, waiting, scripts, errors, server):
+    for part in (strings, many_keys, collections, streams, pipelines, transactions, waiting, listening, scripts, errors, server):
         part(r)
     r.close()
 

@@ -23,6 +23,16 @@ impl<S> Farm<S> {
         self.port
     }
 
+    /// Where the proxy tells its figures.
+    pub(crate) fn stats_port(&self) -> u16 {
+        self.proxy.stats_port()
+    }
+
+    /// Memory that the proxy takes.
+    pub(crate) fn rss_kib(&self) -> u64 {
+        self.proxy.rss_kib().expect("the system tells")
+    }
+
     /// A client of the proxy.
     pub(crate) fn client(&self) -> Client {
         Client::connect_port(self.port).expect("the proxy accepts")

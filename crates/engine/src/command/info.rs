@@ -184,6 +184,7 @@ fn summary(command: &Command) -> &'static str {
         Route::Local(_) => "Answered by cashew",
         Route::Session(_) => "On the server of the transaction's keys",
         Route::Walk(_) => "Sent to all servers",
+        Route::Pubsub(_) => "On the server of its channel",
         Route::NotYet(_) | Route::Refused(_) => "Not served",
     }
 }

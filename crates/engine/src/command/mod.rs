@@ -95,6 +95,8 @@ pub enum Route {
     Session(SessionCommand),
     /// About the keys of all servers, each asked in a way of its own.
     Walk(Walk),
+    /// Of pub/sub.
+    Pubsub(PubsubCommand),
     /// Not built; the text says what is missing.
     NotYet(&'static str),
     /// Never taken; the text says why.
@@ -131,6 +133,12 @@ pub enum Fanout {
     Same,
     /// The same on every server by construction: one is asked.
     First,
+    /// Arrays strung together, each element once.
+    Union,
+    /// The greatest integer.
+    Most,
+    /// Arrays of names and integers in the same order: for each name the greatest integer.
+    Counts,
 }
 
 /// The commands answered by the proxy itself.
@@ -189,6 +197,27 @@ pub enum Walk {
     RandomKey,
     /// SCRIPT KILL, FUNCTION KILL: over connections that no script holds up.
     Kill,
+}
+
+/// The commands of pub/sub that are not for all servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "named after the commands")]
+pub enum PubsubCommand {
+    Subscribe,
+    Psubscribe,
+    Ssubscribe,
+    Unsubscribe,
+    Punsubscribe,
+    Sunsubscribe,
+    /// PUBLISH and SPUBLISH.
+    Publish,
+}
+
+impl PubsubCommand {
+    /// Whether it adds subscriptions.
+    pub fn subscribes(self) -> bool {
+        matches!(self, PubsubCommand::Subscribe | PubsubCommand::Psubscribe | PubsubCommand::Ssubscribe)
+    }
 }
 
 /// The forms of COMMAND.

@@ -20,6 +20,9 @@ impl Core {
             Fanout::And => How::And,
             Fanout::OneOk => How::OneOk,
             Fanout::Same => How::Same,
+            Fanout::Union => How::Union,
+            Fanout::Most => How::Most,
+            Fanout::Counts => How::Counts,
             Fanout::First => {
                 // All servers have the same: the first that answers will do, or one that says why it does not.
                 let states = &self.pools[self.replies.clients[c].pool as usize].servers;

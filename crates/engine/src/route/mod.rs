@@ -4,6 +4,7 @@ mod blocking;
 mod fanout;
 mod local;
 mod memcache;
+mod pubsub;
 mod redis;
 mod scan;
 mod script;

@@ -109,8 +109,10 @@ impl Core {
             self.refuse_disabled(c, command);
             return true;
         }
-        if client.session.is_some() && self.queue_request(c, command, args) {
-            return true;
+        if client.session.is_some()
+            && let Some(done) = self.session_request(c, command, args)
+        {
+            return done;
         }
         match command.route {
             Route::ByKey => return self.route_by_key(c, command, args),
@@ -119,6 +121,7 @@ impl Core {
             Route::Local(local) => self.route_local(c, command, local, args),
             Route::Session(what) => return self.route_session(c, what, args),
             Route::Walk(walk) => self.route_walk(c, walk, args),
+            Route::Pubsub(what) => return self.route_pubsub(c, what, args),
             Route::NotYet(_) | Route::Refused(_) => self.answer_now(c, |out| command.refusal(out)),
         }
         true

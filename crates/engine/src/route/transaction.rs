@@ -3,7 +3,7 @@
 //! What follows MULTI is queued here and goes out with EXEC as one block, which nothing of others can come in between:
 //! a connection is shared by many clients. Errors are redis' own.
 
-use crate::command::{self, Command, Flags, Local, Route, SessionCommand};
+use crate::command::{self, Command, Flags, Local, PubsubCommand, Route, SessionCommand};
 use crate::core::Core;
 use crate::error::Cause;
 use crate::pinned::{ALL_PINNED, Purpose};
@@ -72,7 +72,8 @@ impl Core {
             Route::Session(SessionCommand::Unwatch) => {}
             Route::Session(_) | Route::Local(Local::Quit | Local::Reset) => return false,
             Route::ByKey | Route::Split(_) | Route::Local(Local::Ping | Local::Echo | Local::Time) => {}
-            Route::Fanout(_) | Route::Walk(_) | Route::Local(_) => {
+            Route::Pubsub(PubsubCommand::Publish) => {}
+            Route::Fanout(_) | Route::Walk(_) | Route::Local(_) | Route::Pubsub(_) => {
                 let name = command.name;
                 let text = format!("ERR cashew does not run '{name}' inside a transaction");
                 self.refuse_queued(c, text.as_bytes());
@@ -103,6 +104,10 @@ impl Core {
         command: &'static Command,
         args: ArgView<'_>,
     ) -> Result<Vec<u32>, ()> {
+        if let Route::Pubsub(_) = command.route {
+            // Its channel is on one server, as a key is.
+            return Ok(vec![1]);
+        }
         if !matches!(command.route, Route::ByKey | Route::Split(_)) {
             return Ok(Vec::new());
         }
@@ -147,7 +152,7 @@ impl Core {
                 }
             }
         }
-        let written = !command.flags.has(Flags::READONLY);
+        let written = !command.flags.has(Flags::READONLY) && !matches!(command.route, Route::Pubsub(_));
         let Some(queued) = self.transaction(c) else { return };
         let start = queued.bytes.len() as u32;
         let spans = keys.iter().filter_map(|key| args.span(*key as usize));

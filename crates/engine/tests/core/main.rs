@@ -9,6 +9,8 @@ mod large;
 mod memcache;
 mod memory;
 mod pause;
+mod pubsub;
+mod pubsub_storm;
 mod redis;
 mod rig;
 mod scan;

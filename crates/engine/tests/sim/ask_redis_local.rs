@@ -119,8 +119,8 @@ impl Author<'_> {
                 self.ask_here(request(&["MSET", "k", "v", "k"]), error(text));
             }
             3 => {
-                let starts = Reply::Starts(b"-ERR cashew does not support 'SUBSCRIBE'".to_vec());
-                self.ask_here(request(&["SUBSCRIBE", &id]), starts);
+                let starts = Reply::Starts(b"-ERR cashew does not support 'FT._LIST'".to_vec());
+                self.ask_here(request(&["FT._LIST"]), starts);
             }
             4 => {
                 let text = "ERR cashew does not support SELECT of another database yet";

@@ -130,8 +130,6 @@ unsupported | BRPOPLPUSH {t}l {t}m 1
 unsupported | MULTI
 unsupported | EXEC
 unsupported | WATCH k
-unsupported | SUBSCRIBE c
-unsupported | PUBLISH c m
 unsupported | CLUSTER INFO
 unsupported | READONLY
 unsupported | COMMANDX

@@ -4,6 +4,7 @@ mod across;
 mod auth;
 mod own;
 mod parity;
+mod pubsub;
 mod refused;
 mod scan;
 mod script;
