@@ -35,6 +35,8 @@ impl Core {
                 self.drop_client(c, Closing::Lost);
             }
         }
+        self.wake_unheard();
+        self.end_pauses();
         self.admit_waiters();
         while let Some(c) = self.replies.overflowed.pop() {
             self.drop_overflowed(c);

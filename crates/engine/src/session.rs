@@ -18,6 +18,12 @@ pub(crate) struct Session {
     pub(crate) watch: Watch,
     /// The connection on which it waits.
     pub(crate) blocked: Option<ConnId>,
+    /// Which of its requests wait for the end of a pause.
+    pub(crate) halt: Halt,
+    /// Whether one does.
+    pub(crate) held: bool,
+    /// Whether it wants replies.
+    pub(crate) reply: Reply,
     /// Whether it sent so much meanwhile that the worker has been asked not to read.
     pub(crate) blocked_full: bool,
 }
@@ -25,7 +31,11 @@ pub(crate) struct Session {
 impl Session {
     /// Whether there is nothing in it.
     pub(crate) fn is_empty(&self) -> bool {
-        self.transaction.is_none() && self.watch == Watch::Nothing && self.blocked.is_none()
+        self.transaction.is_none()
+            && self.watch == Watch::Nothing
+            && self.blocked.is_none()
+            && self.reply == Reply::On
+            && self.halt == Halt::Nothing
     }
 
     /// Bytes that it holds.
@@ -33,6 +43,32 @@ impl Session {
         let keys = |queued: &Transaction| queued.keys.capacity() * size_of::<QueuedKey>();
         self.transaction.as_ref().map_or(0, |queued| queued.bytes.capacity() + keys(queued))
     }
+}
+
+/// What CLIENT PAUSE holds up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Halt {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Requests that write.
+    Writes,
+    /// All.
+    All,
+}
+
+/// Whether a client wants replies, as it said with CLIENT REPLY.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// It does.
+    #[default]
+    On,
+    /// It does not.
+    Off,
+    /// Not to what it asks next.
+    SkipNext,
+    /// Not to what it is asking.
+    Skipping,
 }
 
 /// Whether a client watches keys.

@@ -78,6 +78,7 @@ metrics! {
         ProtocolErrors    Cashew    Counter   "protocol_errors"    "# client connections closed because their bytes broke the protocol";
         ClientPaused      Cashew    Counter   "client_paused"      "# times reading from a client stopped until it read its replies";
         PinnedConnections Cashew    Gauge     "pinned_connections" "# server connections that clients have to themselves, for WATCH or a blocking command";
+        BlockedClients    Cashew    Gauge     "blocked_clients"    "# clients that wait in a blocking command";
         ClientOverflows   Cashew    Counter   "client_overflows"   "# client connections closed because they did not read their replies";
     }
 }
