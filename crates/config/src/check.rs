@@ -173,6 +173,7 @@ fn check_pool(name: &Word, fields: &mut Fields<'_, '_>, resolve: &Resolve<'_>) -
         stream_from: fields.value("stream_from", read::bytes),
         client_max_pipeline: fields.value("client_max_pipeline", read::number),
         pinned_connections: fields.value("pinned_connections", read::number),
+        cluster_emulation: fields.value("cluster_emulation", read::cluster_emulation),
         client_request_limit: fields.value("client_request_limit", read::bytes),
         client_output_limit: fields.value("client_output_limit", read::bytes),
         client_output_hard_limit: fields.value("client_output_hard_limit", read::bytes),

@@ -150,6 +150,8 @@ pub const POOL: &[Row] = &[
         "How many bytes of replies one client may leave unread before reading from it pauses. It pauses as well while the replies to what it has asked can be expected to take twice that, going by its replies so far."),
     row("pinned_connections", Number { min: 0, max: 1_000_000 }, "connections", "1024", Cashew,
         "How many server connections the clients of one worker thread may have to themselves, for WATCH and blocking commands. A client beyond it reads an error."),
+    row("cluster_emulation", Text, "", "false", Cashew,
+        "`true`: the pool passes for a redis cluster of one server that has all slots, at the address that a client is connected to, so that clients which only know clusters connect; or `host:port`: the address that they are told, where they reach the proxy by another than it knows of. Set `hash_tag: \"{}\"` with it, else keys that are of one slot may be on several servers. Redis pools only."),
     row("client_output_hard_limit", Size { min: 4 << 10, max: SIZE_MAX }, "bytes", "256mb", Cashew,
         "A client that leaves so many bytes of replies unread, and is owed more, is closed: what it had asked before reading from it paused may be that much."),
 ];

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use placement::{DistributionKind, HashKind, HashTag};
 
 use crate::options::{Kind, Row};
-use crate::settings::{OnFailure, OnReturn, Partial};
+use crate::settings::{ClusterEmulation, OnFailure, OnReturn, Partial};
 use crate::suggest::did_you_mean;
 use crate::units::{Bytes, Millis};
 
@@ -61,6 +61,23 @@ pub(crate) fn boolean(_: &Row, text: &str) -> Result<bool, String> {
         "true" => Ok(true),
         "false" => Ok(false),
         _ => Err(format!("must be true or false, found \"{text}\"")),
+    }
+}
+
+/// `true`, `false` or `host:port`.
+pub(crate) fn cluster_emulation(_: &Row, text: &str) -> Result<ClusterEmulation, String> {
+    let wrong = || "must be true, false or the host:port that clients are told".to_string();
+    match text {
+        "false" => Ok(ClusterEmulation::Off),
+        "true" => Ok(ClusterEmulation::Here),
+        _ => {
+            let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+            let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+            let port = digits(port).and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
+            // It is written into replies of one line.
+            let whole = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic());
+            Ok(ClusterEmulation::At(host.to_owned(), port.filter(|_| whole).ok_or_else(wrong)?))
+        }
     }
 }
 

@@ -94,12 +94,25 @@ pub struct Pool {
     pub client_max_pipeline: u32,
     /// Server connections that the clients of one worker may have to themselves.
     pub pinned_connections: u32,
+    /// Whether the pool passes for a redis cluster.
+    pub cluster_emulation: ClusterEmulation,
     /// Bytes of unanswered requests of one client at which reading from it pauses.
     pub client_request_limit: Bytes,
     /// Unread bytes of replies at which reading from that client pauses.
     pub client_output_limit: Bytes,
     /// Unread bytes of replies at which a client that is owed more is closed.
     pub client_output_hard_limit: Bytes,
+}
+
+/// Whether a pool passes for a redis cluster of one server that has all slots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClusterEmulation {
+    /// It does not.
+    Off,
+    /// At the address that a client is connected to.
+    Here,
+    /// At this host and port.
+    At(String, u16),
 }
 
 /// How long a request may wait for its reply.

@@ -5,6 +5,7 @@
 //! ```
 //! An idle client owns no buffers: `rest` and `outbox` are empty then.
 
+use crate::command::Command;
 use crate::id::ConnId;
 use crate::limits::{EXPECTED_PER_HELD, FIRST_REPLY_MEAN};
 use crate::outbox::Outbox;
@@ -76,8 +77,16 @@ pub struct Client {
     pub number: u64,
     /// When it last sent something, in microseconds.
     pub heard_us: u64,
+    /// When it connected, in microseconds.
+    pub since_us: u64,
+    /// What it asked last.
+    pub(crate) last: Option<&'static Command>,
     /// Its address; none on a unix socket.
     pub peer: stats::Peer,
+    /// The proxy's address on its connection; none on a unix socket.
+    pub local: stats::Peer,
+    /// The descriptor of its connection; -1 where there is none.
+    pub fd: i32,
     /// What it said of itself; most say nothing.
     pub about: Option<Box<About>>,
 }
@@ -158,6 +167,10 @@ impl Client {
             outbox: Outbox::default(),
             number,
             peer,
+            local: None,
+            fd: -1,
+            since_us: 0,
+            last: None,
             heard_us: 0,
             about: None,
         }
@@ -210,6 +223,11 @@ impl Client {
     #[inline]
     pub(crate) fn may_wait(&self, view: &PoolView) -> bool {
         self.is_full(view) || self.in_order || self.pressed
+    }
+
+    /// Whether a request of it waits for the end of a pause.
+    pub(crate) fn is_halted(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.held)
     }
 
     /// Bytes of replies held for it.

@@ -17,6 +17,7 @@ use crate::request::State;
 use crate::route::Share;
 use crate::server_conn::ServerConn;
 use crate::slab::{NONE, Slab};
+use crate::survey::Survey;
 use crate::topology::{PoolView, Topology};
 use config::Protocol;
 use stats::{PoolMetric, Registry, Shard, WorkerMetric};
@@ -82,6 +83,10 @@ pub struct Core {
     pub(crate) lanes: usize,
     /// Clients whose large request waits for a lane.
     pub(crate) lane_waiters: VecDeque<(ClientId, u64)>,
+    /// When the first pause of a pool ends.
+    pub(crate) pauses_end_us: u64,
+    /// Questions to all workers that are under way.
+    pub(crate) surveys: Slab<Survey>,
     random: u64,
 }
 
@@ -130,6 +135,8 @@ impl Core {
             large_keys: LargeKeys::default(),
             lanes: 0,
             lane_waiters: VecDeque::new(),
+            pauses_end_us: NEVER,
+            surveys: Slab::default(),
             random: seed | 1,
         }
     }
@@ -177,9 +184,11 @@ impl Core {
         self.shard.worker(WorkerMetric::TotalConnections).add(1);
         let (idle, output_max) = (view.client_idle_us, view.client_output_max);
         let index = self.replies.clients.insert(client);
+        self.replies.clients[index].since_us = self.now.mono_us;
         self.replies.clients[index].heard_us = self.now.mono_us;
         self.replies.clients[index].output_max = output_max;
         self.give_slot(index);
+        self.join_pause(index);
         let id = self.replies.clients.id(index);
         if let Some(idle) = idle {
             self.idle_clients.arm(id, self.now.mono_us.saturating_add(idle));
@@ -212,15 +221,14 @@ impl Core {
 
     /// The same, or [`NEVER`].
     pub(crate) fn next_us(&self) -> u64 {
-        let replies = &self.replies;
-        let waits = !replies.flows.is_empty() || !replies.torn.is_empty() || !replies.overflowed.is_empty();
-        if waits || self.can_admit() {
+        if self.replies.are_due() || self.can_admit() {
             return self.now.mono_us;
         }
         let conns = self.deadlines.next().min(self.connects.next()).min(self.reconnects.next());
         let idle = self.idle_conns.next().min(self.idle_clients.next());
         let large = self.next_waiter().min(self.next_piece());
-        conns.min(idle).min(large).min(self.memory.next_look()).min(self.pubsub.next_retry())
+        let apart = self.pauses_end_us.min(self.pubsub.next_retry());
+        conns.min(idle).min(large).min(self.memory.next_look()).min(apart)
     }
 
     /// How many clients there are.
@@ -232,18 +240,6 @@ impl Core {
     pub fn is_idle(&self) -> bool {
         self.replies.clients.iter().all(|(_, client)| client.is_settled())
             && self.conns.iter().all(|(_, conn)| conn.unsent == 0)
-    }
-
-    /// Slots, merges and connections in use: all but connections fall to 0 when clients are gone.
-    pub fn usage(&self) -> Usage {
-        Usage {
-            clients: self.replies.clients.len(),
-            requests: self.replies.requests.len(),
-            merges: self.merges.len(),
-            conns: self.conns.len(),
-            in_flight: self.conns.iter().map(|(_, conn)| conn.queue.len()).sum(),
-            pieces: self.pieces.len(),
-        }
     }
 
     fn with_client(&mut self, id: ClientId, act: impl FnOnce(&mut Core, u32)) {
@@ -377,7 +373,7 @@ impl Core {
         let view = &self.topology.pools[client.pool as usize];
         let full = client.is_full(view);
         client.in_order &= !client.is_done();
-        let wait = full || client.in_order || client.pressed;
+        let wait = full || client.in_order || client.pressed || client.is_halted();
         if wait && !client.paused {
             client.paused = true;
             if self.is_blocked(c) {
@@ -467,7 +463,7 @@ impl Core {
 
     /// Answers with an error of the proxy's own and counts it.
     pub(crate) fn answer_error(&mut self, request: u32, protocol: Protocol, text: &str) {
-        if let State::Waiting | State::Flowing(_) = self.replies.requests[request].state {
+        if let State::Waiting | State::Unheard | State::Flowing(_) = self.replies.requests[request].state {
             let c = self.replies.requests[request].client;
             self.count_client(c, PoolMetric::ForwardError);
         }
@@ -518,7 +514,7 @@ impl Core {
                     self.replies.requests.remove(client.head);
                     self.drop_flow(conn);
                 }
-                State::Waiting | State::Orphan => {}
+                State::Waiting | State::Unheard | State::Orphan => {}
             }
             client.head = next;
         }
@@ -581,20 +577,3 @@ pub(crate) fn lacking(announced: usize, here: usize) -> usize {
 
 /// So many are copied in any case: more than most requests and replies have.
 pub(crate) const FEW_BYTES: usize = 128;
-
-/// What an engine holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
-    /// Connected clients.
-    pub clients: usize,
-    /// Requests without a delivered reply.
-    pub requests: usize,
-    /// Split or fanned-out requests without a delivered reply.
-    pub merges: usize,
-    /// Connections to servers.
-    pub conns: usize,
-    /// Replies that servers owe.
-    pub in_flight: usize,
-    /// Pieces of large replies that wait for more to leave with.
-    pub pieces: usize,
-}

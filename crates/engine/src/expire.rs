@@ -36,6 +36,8 @@ impl Core {
             }
         }
         self.retry_feeds();
+        self.wake_unheard();
+        self.end_pauses();
         self.admit_waiters();
         while let Some(c) = self.replies.overflowed.pop() {
             self.drop_overflowed(c);

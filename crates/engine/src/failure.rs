@@ -4,7 +4,7 @@ use crate::core::Core;
 use crate::error::Cause;
 use crate::merge::write_cause;
 use crate::output::Output;
-use crate::request::{Page, Target};
+use crate::request::{Page, State, Target};
 use crate::server_conn::{Care, InFlight, Phase, ServerConn};
 use crate::slab::NONE;
 use config::Protocol;
@@ -33,7 +33,7 @@ impl Core {
             | Target::Instead(request, _) => self.answer_error(request, protocol, text),
             Target::Part { merge, part } => {
                 let request = self.merges[merge].request;
-                if let crate::request::State::Waiting = self.replies.requests[request].state {
+                if let State::Waiting | State::Unheard = self.replies.requests[request].state {
                     let c = self.replies.requests[request].client;
                     self.count_client(c, PoolMetric::ForwardError);
                 }

@@ -89,6 +89,9 @@ impl Core {
             if matches!(state, State::Orphan) {
                 self.replies.requests.remove(slot);
                 request = None;
+            } else if matches!(state, State::Unheard) {
+                self.replies.answer(slot, |_| {});
+                request = None;
             } else {
                 *state = State::Flowing(self.conns.id(s));
             }

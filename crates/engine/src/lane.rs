@@ -138,6 +138,11 @@ impl Core {
     /// When to look at those who wait for a lane, or [`NEVER`].
     #[inline]
     pub(crate) fn next_waiter(&self) -> u64 {
+        if self.lane_waiters.is_empty() { NEVER } else { self.first_waiter() }
+    }
+
+    #[cold]
+    fn first_waiter(&self) -> u64 {
         self.lane_waiters.iter().map(|(_, until)| *until).min().unwrap_or(NEVER)
     }
 

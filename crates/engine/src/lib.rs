@@ -53,9 +53,12 @@ pub mod server_conn;
 mod session;
 pub mod slab;
 pub mod stream;
+pub mod survey;
 pub mod topology;
 mod transfer;
+mod usage;
 
-pub use crate::core::{Core, Process, Usage};
+pub use crate::core::{Core, Process};
 pub use crate::input::{Input, Now};
 pub use crate::output::{Closing, Output};
+pub use crate::usage::Usage;

@@ -197,6 +197,14 @@ impl Outbox {
         }
     }
 
+    /// Drops all but the first so many bytes of what waits.
+    pub(crate) fn shorten(&mut self, len: usize, buffers: &mut Buffers) {
+        self.lent.buf.truncate(self.sent.saturating_add(len));
+        if self.is_empty() {
+            self.release(buffers);
+        }
+    }
+
     /// Drops what waits.
     #[inline]
     pub fn release(&mut self, buffers: &mut Buffers) {

@@ -3,6 +3,7 @@
 
 use crate::error::Cause;
 use crate::id::{ClientId, ConnId};
+use crate::survey::SurveyId;
 
 /// One thing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub enum Output {
     PauseConn(ConnId),
     /// Read from the server's connection again.
     ResumeConn(ConnId),
+    /// Ask all workers something: [`crate::core::Core::begin_survey`] says what.
+    AskWorkers(SurveyId),
     /// A server failed once (for ejection).
     ServerFailed {
         /// Index of the pool.

@@ -51,6 +51,9 @@ impl Core {
         }
         state.pinned += 1;
         self.count_pool(pool, PoolMetric::PinnedConnections).add(1);
+        if let Purpose::Wait(_) = purpose {
+            self.count_pool(pool, PoolMetric::BlockedClients).add(1);
+        }
         let spare = self.take_spare(pool, server, resp3);
         let s = spare.unwrap_or_else(|| self.open_conn(pool, server, None, resp3));
         (self.conns[s].lane, self.conns[s].pin) = (true, Some(Pin { client: c, purpose }));
@@ -64,6 +67,9 @@ impl Core {
         let pool = conn.pool;
         self.pools[pool as usize].pinned -= 1;
         self.count_pool(pool, PoolMetric::PinnedConnections).sub(1);
+        if let Purpose::Wait(_) = pin.purpose {
+            self.count_pool(pool, PoolMetric::BlockedClients).sub(1);
+        }
         let Some(client) = self.replies.clients.get_mut(pin.client) else { return };
         let Some(session) = &mut client.session else { return };
         match pin.purpose {

@@ -6,6 +6,7 @@ use crate::id::ConnId;
 use crate::limits::{FIRST_RECONNECT_US, SLOWEST_RECONNECT_US};
 use crate::output::Output;
 use crate::request::{Step, Target};
+use crate::route::halt::Pause;
 use crate::scripts::Scripts;
 use crate::server_conn::{Care, InFlight, Phase, Scan, ServerConn};
 use crate::slab::NONE;
@@ -23,6 +24,8 @@ pub struct PoolState {
     pub(crate) pinned: usize,
     /// Scripts that its clients have sent.
     pub(crate) scripts: Scripts,
+    /// Whether its clients' requests wait.
+    pub(crate) pause: Option<Pause>,
 }
 
 /// A worker's side of a server.
@@ -78,6 +81,7 @@ impl PoolState {
             servers: view.servers.iter().map(server).collect(),
             pinned: 0,
             scripts: Scripts::default(),
+            pause: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! From a reply to the client's output, in the order of the client's requests.
 
-use crate::client::Client;
+use crate::client::{Client, Reading};
 use crate::id::{ClientId, ConnId};
 use crate::limits::{BUFFER_BYTES, SMALL_BUFFER_BYTES};
 use crate::outbox::Buffers;
@@ -24,6 +24,8 @@ pub struct Replies {
     pub(crate) torn: Vec<ClientId>,
     /// Clients that hold more unread replies than they may.
     pub(crate) overflowed: Vec<u32>,
+    /// Clients that wait for nothing to be said.
+    pub(crate) unheard: Vec<ClientId>,
     /// What the worker is to do.
     pub(crate) outputs: VecDeque<Output>,
 }
@@ -38,6 +40,7 @@ impl Default for Replies {
             flows: Vec::new(),
             torn: Vec::new(),
             overflowed: Vec::new(),
+            unheard: Vec::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -83,8 +86,8 @@ impl Replies {
     #[inline]
     pub(crate) fn answer_with(&mut self, request: u32, bytes: usize, write: impl FnOnce(&mut Vec<u8>)) {
         let slot = &mut self.requests[request];
-        if matches!(slot.state, State::Orphan) {
-            return self.requests.discard(request);
+        if matches!(slot.state, State::Orphan | State::Unheard) {
+            return self.drop_reply(request);
         }
         let c = slot.client;
         let client = &mut self.clients[c];
@@ -117,6 +120,30 @@ impl Replies {
         }
     }
 
+    /// Whether something waits for the end of the tick.
+    #[inline]
+    pub(crate) fn are_due(&self) -> bool {
+        !self.flows.is_empty()
+            || !self.torn.is_empty()
+            || !self.overflowed.is_empty()
+            || !self.unheard.is_empty()
+    }
+
+    /// A reply that nobody reads.
+    #[cold]
+    fn drop_reply(&mut self, request: u32) {
+        let slot = &self.requests[request];
+        if matches!(slot.state, State::Orphan) {
+            return self.requests.discard(request);
+        }
+        let c = slot.client;
+        self.answer_quietly(request);
+        let client = &self.clients[c];
+        if client.paused || client.reading != Reading::Open {
+            self.unheard.push(self.clients.id(c));
+        }
+    }
+
     /// What waited only for its turn goes out now.
     fn catch_up(&mut self, c: u32) {
         let client = &mut self.clients[c];
@@ -125,7 +152,7 @@ impl Replies {
             let reply = match &mut slot.state {
                 State::Parked(reply) => std::mem::take(reply),
                 State::Flowing(conn) => return self.flows.push(*conn),
-                State::Waiting | State::Orphan => return,
+                State::Waiting | State::Unheard | State::Orphan => return,
             };
             client.parked -= reply.len();
             client.outbox.buffer(&mut self.buffers).extend_from_slice(&reply);

@@ -4,6 +4,7 @@
 //!   Waiting --reply, client's first--> (out, slot free)
 //!      |  \--reply, not the first----> Parked --its turn--> (out, slot free)
 //!      \--client gone--> Orphan --reply--> (dropped, slot free)
+//!      \--CLIENT REPLY OFF--> Unheard --reply--> (dropped, slot free in its turn)
 //! ```
 
 use crate::id::{ClientId, ConnId};
@@ -32,6 +33,8 @@ pub enum State {
     Parked(Vec<u8>),
     /// A large reply is being passed on as it comes, over this connection.
     Flowing(ConnId),
+    /// Its client wants no reply, but it keeps its place until it is done.
+    Unheard,
     /// Its client is gone; the reply will be dropped.
     Orphan,
 }

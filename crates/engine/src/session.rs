@@ -21,6 +21,12 @@ pub(crate) struct Session {
     pub(crate) blocked: Option<ConnId>,
     /// What it is subscribed to.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
+    /// Which of its requests wait for the end of a pause.
+    pub(crate) halt: Halt,
+    /// Whether one does.
+    pub(crate) held: bool,
+    /// Whether it wants replies.
+    pub(crate) reply: Reply,
     /// Whether it sent so much meanwhile that the worker has been asked not to read.
     pub(crate) blocked_full: bool,
 }
@@ -29,7 +35,12 @@ impl Session {
     /// Whether there is nothing in it.
     pub(crate) fn is_empty(&self) -> bool {
         let unsubscribed = self.subscriptions.as_ref().is_none_or(|own| own.is_empty());
-        self.transaction.is_none() && self.watch == Watch::Nothing && self.blocked.is_none() && unsubscribed
+        unsubscribed
+            && self.transaction.is_none()
+            && self.watch == Watch::Nothing
+            && self.blocked.is_none()
+            && self.reply == Reply::On
+            && self.halt == Halt::Nothing
     }
 
     /// Bytes that it holds.
@@ -37,6 +48,32 @@ impl Session {
         let keys = |queued: &Transaction| queued.keys.capacity() * size_of::<QueuedKey>();
         self.transaction.as_ref().map_or(0, |queued| queued.bytes.capacity() + keys(queued))
     }
+}
+
+/// What CLIENT PAUSE holds up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Halt {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Requests that write.
+    Writes,
+    /// All.
+    All,
+}
+
+/// Whether a client wants replies, as it said with CLIENT REPLY.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// It does.
+    #[default]
+    On,
+    /// It does not.
+    Off,
+    /// Not to what it asks next.
+    SkipNext,
+    /// Not to what it is asking.
+    Skipping,
 }
 
 /// Whether a client watches keys.

@@ -3,7 +3,9 @@
 //! pools and servers that stay as they are; to free an old one, which may take milliseconds, is the control plane's part.
 
 use crate::command::CommandSet;
-use config::{Address, Bytes, Millis, OnFailure, OnReturn, Partial, Pool, Protocol, Server, Settings};
+use config::{
+    Address, Bytes, ClusterEmulation, Millis, OnFailure, OnReturn, Partial, Pool, Protocol, Server, Settings,
+};
 use placement::{DistributionKind, Member, Placement, Ring};
 use wire::limits::Limits;
 
@@ -74,6 +76,8 @@ pub struct PoolView {
     pub client_output_max: usize,
     /// Connections that a worker's clients may have to themselves.
     pub pinned_connections: usize,
+    /// Whether it passes for a redis cluster of one.
+    pub cluster: ClusterEmulation,
     /// Whether a read whose connection broke may be sent once more.
     pub retry_reads: bool,
     /// What a multi-get answers for keys of a server that fails: a miss, or (false) an error.
@@ -219,6 +223,7 @@ impl PoolView {
             client_output_limit: size(pool.client_output_limit),
             client_output_max: size(pool.client_output_hard_limit),
             pinned_connections: pool.pinned_connections as usize,
+            cluster: pool.cluster_emulation.clone(),
             retry_reads: pool.retry_reads,
             partial_is_miss: pool.partial == Partial::Miss,
         }

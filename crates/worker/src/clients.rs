@@ -7,10 +7,10 @@ use crate::tick::Worker;
 use crate::transport::Transport;
 use engine::id::ClientId;
 use engine::{Closing, Input};
-use reactor::net::Peer;
+use reactor::net::{self, Peer, SockAddr};
 use reactor::{Event, Interest};
 use stats::{PoolMetric, Text};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// Out of descriptors, a listener is left alone for so long.
@@ -73,6 +73,12 @@ impl Worker {
 
     pub(crate) fn open_client(&mut self, socket: OwnedFd, pool: usize, peer: Peer) {
         let id = self.core.open_client(pool as u32, peer.inet());
+        // It fails only on a socket that is none.
+        let local = net::bound_addr(&socket).ok().and_then(|local| match local {
+            SockAddr::Inet(local) => Some(local),
+            SockAddr::Unix(_) => None,
+        });
+        self.core.seat_client(id, local, socket.as_raw_fd());
         let link =
             Link::new(&self.reactor, Transport::Plain(socket), token(Kind::Client, id), Interest::READABLE);
         match link {

@@ -3,6 +3,7 @@
 use engine::away::Record;
 use engine::error::Cause;
 use engine::id::ConnId;
+use engine::survey::{Findings, Question, SurveyId};
 use engine::topology::Topology;
 use reactor::Waker;
 use reactor::net::{Peer, SockAddr};
@@ -59,6 +60,17 @@ pub enum Message {
         /// So long, in microseconds from being queued.
         micros: u64,
     },
+    /// Another worker's client asks something about this one's.
+    Question {
+        /// That worker.
+        from: usize,
+        /// Its name for the question.
+        survey: SurveyId,
+        /// What is asked.
+        question: Arc<Question>,
+    },
+    /// What another worker found.
+    Findings(SurveyId, Findings),
     /// Open a connection to every server.
     Preconnect,
     /// Accept no more, answer what was asked, and end, at the latest after so long.

@@ -11,6 +11,7 @@ use crate::sockets::{Kind, MAILBOX, Table, parse, plain_token};
 use engine::client::Client;
 use engine::error::Cause;
 use engine::server_conn::ServerConn;
+use engine::survey::SurveyId;
 use engine::topology::Topology;
 use engine::{Core, Input, Output, Process};
 use reactor::{Event, Events, Interest, Reactor};
@@ -197,12 +198,22 @@ impl Worker {
             Output::ResumeConn(id) => self.read_conn(id, true),
             Output::PauseClient(id) => self.read_client(id, false),
             Output::ResumeClient(id) => self.read_client(id, true),
+            Output::AskWorkers(survey) => self.ask_workers(survey),
             Output::ServerFailed { pool, server, cause, down } => {
                 (self.notify)(Notice::ServerFailed { pool, server, cause, down });
             }
             Output::ServerAnswered { pool, server } => {
                 (self.notify)(Notice::ServerAnswered { pool, server });
             }
+        }
+    }
+
+    /// Hands a client's question to all other workers.
+    fn ask_workers(&mut self, survey: SurveyId) {
+        let Acceptor { workers, here, .. } = &self.acceptor;
+        let Some(question) = self.core.begin_survey(survey, workers.len() - 1) else { return };
+        for (_, worker) in workers.iter().enumerate().filter(|(index, _)| index != here) {
+            worker.send(Message::Question { from: *here, survey, question: question.clone() });
         }
     }
 
@@ -225,6 +236,11 @@ impl Worker {
             Message::Timeout { pool, server, micros } => {
                 self.core.handle(Input::Timeout { pool, server, micros });
             }
+            Message::Question { from, survey, question } => {
+                let findings = self.core.look_into(&question);
+                self.acceptor.workers[from].send(Message::Findings(survey, findings));
+            }
+            Message::Findings(survey, findings) => self.core.take_findings(survey, findings),
             Message::Preconnect => self.core.handle(Input::Preconnect),
             Message::Stop(within) => self.stop(within),
         }

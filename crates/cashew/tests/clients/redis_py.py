@@ -197,6 +197,32 @@ def listening(r):
     assert pipe.execute() == [True, 0]
 
 
+def clients(r):
+    me = r.client_id()
+    with redis.Redis(port=port, password=password, decode_responses=True) as other:
+        number = other.client_id()
+        assert {str(me), str(number)} <= {line["id"] for line in r.client_list()}
+        assert [line["id"] for line in r.client_list(client_id=[number])] == [str(number)]
+        assert r.client_info()["cmd"] == "client|info"
+        assert r.client_kill_filter(_id=number) == 1
+        assert str(number) not in {line["id"] for line in r.client_list()}
+        woken = []
+        number = other.client_id()
+        waiter = threading.Thread(target=lambda: woken.append(other.blpop(["{w}none"], timeout=0)))
+        waiter.start()
+        while not r.client_unblock(number):
+            pass
+        waiter.join()
+        assert woken == [None], woken
+    assert r.client_getredir() == -1
+    assert r.acl_whoami() == "default"
+    assert r.role()[0] in ("master", b"master")
+    assert r.slowlog_get() == [] and r.slowlog_len() == 0 and r.slowlog_reset()
+    assert r.latency_latest() == [] and r.module_list() == []
+    info = r.info()
+    assert info["connected_clients"] > 0 and info["total_connections_received"] > 1, info
+
+
 def scripts(r):
     assert r.eval("return {KEYS[1], ARGV[1]}", 1, "k", "v") == ["k", "v"]
     # The library sends EVALSHA and, where that is unknown, loads the script and tries again.
@@ -242,7 +268,7 @@ def server(r):
 
 
 def run(r):
-    for part in (strings, many_keys, collections, streams, pipelines, transactions, waiting, listening, scripts, errors, server):
+    for part in (strings, many_keys, collections, streams, pipelines, transactions, waiting, listening, clients, scripts, errors, server):
         part(r)
     r.close()
 

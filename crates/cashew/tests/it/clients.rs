@@ -30,6 +30,12 @@ fn redis_py_with_a_password() {
 }
 
 #[test]
+fn redis_py_for_clusters() {
+    let farm = Farm::redis(2, &["cluster_emulation: true"]);
+    run("redis_py_cluster.py", &[&farm.port().to_string()]);
+}
+
+#[test]
 fn pymemcache() {
     for (threads, options) in [(1, &[][..]), (2, &["server_connections: 3"])] {
         let farm: Farm<Memcached> = Farm::memcached(threads, options);

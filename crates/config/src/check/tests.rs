@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use placement::{DistributionKind, HashKind, HashTag};
 
 use super::*;
-use crate::settings::{Address, Listen, OnReturn};
+use crate::settings::{Address, ClusterEmulation, Listen, OnReturn};
 use crate::units::{Bytes, Millis};
 
 #[test]
@@ -72,6 +72,7 @@ fn a_full_file_means_what_it_says() {
             stream_from: Bytes(1 << 20),
             client_max_pipeline: 100,
             pinned_connections: 7,
+            cluster_emulation: ClusterEmulation::At("cache.example".into(), 7000),
             client_request_limit: Bytes(8 << 20),
             client_output_limit: Bytes(256 << 10),
             client_output_hard_limit: Bytes(16 << 20),
@@ -105,7 +106,7 @@ fn what_is_not_said_takes_its_default() {
     assert_eq!((pool.server_connections, pool.server_failure_limit), (1, 2));
     assert_eq!((pool.server_retry_timeout, pool.client_connections), (Millis(30_000), 0));
     assert_eq!((pool.max_request_size, pool.max_reply_size), (Bytes(512 << 20), Bytes(512 << 20)));
-    assert_eq!(pool.pinned_connections, 1024);
+    assert_eq!((pool.pinned_connections, &pool.cluster_emulation), (1024, &ClusterEmulation::Off));
     assert_eq!((pool.client_max_pipeline, pool.client_output_limit), (4096, Bytes(1 << 20)));
     assert_eq!(settings.process, ProcessSection::default());
     let defaults = process_defaults();
@@ -351,6 +352,7 @@ alpha:
   stream_from: 1mb
   client_max_pipeline: 100
   pinned_connections: 7
+  cluster_emulation: cache.example:7000
   on_failure: error
   error_text: cache is away
   disable: keys config|get, FLUSHALL

@@ -20,6 +20,7 @@ mod irregular;
 mod keys;
 mod listing;
 mod lookup;
+mod own;
 #[rustfmt::skip]
 mod redis;
 mod set;
@@ -28,6 +29,7 @@ pub use blocking::wait_us;
 pub use flags::{Acl, Flags, KeyFlags};
 pub use keys::{Begin, Find, KeyError, KeySpec, Keys, blocks, keys, patterns};
 pub use lookup::{FindError, by_name, find};
+pub use own::{ClientCall, ClusterCall, Fixed};
 pub use set::CommandSet;
 
 use std::ops::Range;
@@ -160,6 +162,9 @@ pub enum Local {
     ClientId,
     ClientInfo,
     ClientSetinfo,
+    Client(ClientCall),
+    Fixed(Fixed),
+    Cluster(ClusterCall),
     /// COMMAND and its subcommands: [`info::write`].
     Command(CommandReply),
     /// The HELP of any container: [`info::help`].

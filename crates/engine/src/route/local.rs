@@ -5,13 +5,12 @@ use crate::command::{Command, Local, info};
 use crate::core::Core;
 use crate::limits::CLIENT_NAME_BYTES;
 use crate::route::walk::OF_SERVER;
-use stats::PoolMetric;
 use wire::args::ArgView;
 use wire::resp::encode;
 
 /// The version of redis that clients are told: the newest whose commands and replies all its
 /// single-server parts are served with. Client libraries switch features on by it.
-const REDIS_VERSION: &str = "7.0.15";
+pub(super) const REDIS_VERSION: &str = "7.0.15";
 
 impl Core {
     pub(crate) fn route_local(&mut self, c: u32, command: &'static Command, local: Local, args: ArgView<'_>) {
@@ -61,6 +60,9 @@ impl Core {
                 self.answer_now(c, |out| write_text(&text, resp3, out));
             }
             Local::ClientSetinfo => self.client_setinfo(c, args),
+            Local::Client(call) => self.client_call(c, call, args),
+            Local::Fixed(fixed) => self.fixed(c, fixed, args),
+            Local::Cluster(call) => self.cluster(c, command, call, args),
             Local::Command(reply) => self.answer_now(c, |out| info::write(reply, args, resp3, out)),
             Local::Help => self.answer_now(c, |out| info::help(command, out)),
         }
@@ -140,7 +142,8 @@ impl Core {
             Ok(()) => {
                 self.speak(c, resp3);
                 let number = self.replies.clients[c].number;
-                self.answer_now(c, |out| write_hello(out, number, resp3));
+                let mode = self.redis_mode(c);
+                self.answer_now(c, |out| write_hello(out, number, resp3, mode));
             }
         }
     }
@@ -186,6 +189,7 @@ impl Core {
     pub(crate) fn reset(&mut self, c: u32) {
         let open = self.view(c).redis_auth.is_none();
         self.end_session(c);
+        self.join_pause(c);
         let client = &mut self.replies.clients[c];
         client.authenticated = open;
         client.about = None;
@@ -235,87 +239,10 @@ impl Core {
             Some(text) => encode::error(text.as_bytes(), out),
         });
     }
-
-    fn client_line(&self, c: u32) -> Vec<u8> {
-        let client = &self.replies.clients[c];
-        let empty = About::default();
-        let about = client.about.as_deref().unwrap_or(&empty);
-        let address = client.peer.map_or_else(|| "unix".to_string(), |peer| peer.to_string());
-        let mut line = format!("id={} addr={address} name=", client.number).into_bytes();
-        line.extend_from_slice(&about.name);
-        line.extend_from_slice(
-            format!(
-                " db={} resp={} user=default lib-name=",
-                self.view(c).redis_db,
-                if client.resp3 { 3 } else { 2 }
-            )
-            .as_bytes(),
-        );
-        line.extend_from_slice(&about.library);
-        line.extend_from_slice(b" lib-ver=");
-        line.extend_from_slice(&about.version);
-        line.push(b'\n');
-        line
-    }
-
-    /// INFO of the proxy, in redis' form. What has no meaning here is left out, not made up.
-    fn info(&self, c: u32, args: ArgView<'_>) -> String {
-        let wanted = |section: &str| {
-            let any = |name: &[u8]| {
-                [section, "all", "everything", "default"]
-                    .iter()
-                    .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
-            };
-            args.len() == 1 || args.iter().skip(1).any(any)
-        };
-        let pool = self.replies.clients[c].pool as usize;
-        let view = self.view(c);
-        let counted = |metric| -> u64 {
-            self.process.registry.shards().iter().map(|shard| shard.pool(pool, metric).get()).sum()
-        };
-        let uptime = self.now.mono_us.saturating_sub(self.process.started_us) / 1_000_000;
-        let own = &view.servers[..view.own];
-        let live = own.iter().filter(|server| server.live).count();
-        let sections = [
-            (
-                "Server",
-                format!(
-                    "redis_version:{REDIS_VERSION}\r\nredis_mode:standalone\r\ncashew_version:{}\r\nos:{} {}\r\n\
-                     process_id:{}\r\nuptime_in_seconds:{uptime}\r\nuptime_in_days:{}\r\n",
-                    self.process.version,
-                    std::env::consts::OS,
-                    std::env::consts::ARCH,
-                    self.process.pid,
-                    uptime / 86_400
-                ),
-            ),
-            ("Clients", format!("connected_clients:{}\r\n", counted(PoolMetric::ClientConnections))),
-            (
-                "Stats",
-                format!(
-                    "total_commands_processed:{}\r\nrejected_connections:{}\r\ntotal_error_replies:{}\r\n",
-                    counted(PoolMetric::ClientRequests),
-                    counted(PoolMetric::ClientRefused),
-                    counted(PoolMetric::ForwardError)
-                ),
-            ),
-            ("Replication", "role:master\r\nconnected_slaves:0\r\n".to_string()),
-            ("Cluster", "cluster_enabled:0\r\n".to_string()),
-            ("Cashew", format!("pool:{}\r\nservers:{}\r\nservers_in:{live}\r\n", view.name, own.len())),
-        ];
-        let mut text = String::new();
-        for (name, body) in sections.iter().filter(|(name, _)| wanted(name)) {
-            if !text.is_empty() {
-                text.push_str("\r\n");
-            }
-            text.push_str(&format!("# {name}\r\n{body}"));
-        }
-        text
-    }
 }
 
 /// Text for people: RESP3 has a type of its own for it.
-fn write_text(text: &[u8], resp3: bool, out: &mut Vec<u8>) {
+pub(crate) fn write_text(text: &[u8], resp3: bool, out: &mut Vec<u8>) {
     if !resp3 {
         return encode::bulk(text, out);
     }
@@ -326,7 +253,7 @@ fn write_text(text: &[u8], resp3: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_hello(out: &mut Vec<u8>, number: u64, resp3: bool) {
+fn write_hello(out: &mut Vec<u8>, number: u64, resp3: bool, mode: &str) {
     encode::map_header(7, resp3, out);
     for (name, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
         encode::bulk(name.as_bytes(), out);
@@ -336,7 +263,7 @@ fn write_hello(out: &mut Vec<u8>, number: u64, resp3: bool) {
     encode::integer(if resp3 { 3 } else { 2 }, out);
     encode::bulk(b"id", out);
     encode::integer(number as i64, out);
-    for (name, value) in [("mode", "standalone"), ("role", "master")] {
+    for (name, value) in [("mode", mode), ("role", "master")] {
         encode::bulk(name.as_bytes(), out);
         encode::bulk(value.as_bytes(), out);
     }

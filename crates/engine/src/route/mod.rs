@@ -1,7 +1,14 @@
 //! Where a request goes: one file per way to route.
 
 mod blocking;
+mod client_line;
+pub(crate) mod clients;
+mod cluster;
 mod fanout;
+mod fixed;
+pub(crate) mod halt;
+mod hush;
+mod info;
 mod local;
 mod memcache;
 mod pubsub;

@@ -92,13 +92,31 @@ impl Core {
     fn redis_request(&mut self, c: u32, args: ArgView<'_>) -> bool {
         let client = &self.replies.clients[c];
         self.count_pool(client.pool, PoolMetric::ClientRequests).add(1);
-        let command = match command::find(args) {
+        let found = command::find(args);
+        match client.session {
+            None => self.act_on(c, found, args, false),
+            Some(_) => self.session_request(c, found, args),
+        }
+    }
+
+    /// Acts on a request whose command was looked up.
+    #[inline(always)] // twice, once with and once without a session
+    pub(crate) fn act_on(
+        &mut self,
+        c: u32,
+        found: Result<&'static Command, FindError>,
+        args: ArgView<'_>,
+        has_session: bool,
+    ) -> bool {
+        let command = match found {
             Ok(command) => command,
             Err(error) => {
                 self.refuse_request(c, error, args);
                 return true;
             }
         };
+        let client = &mut self.replies.clients[c];
+        client.last = Some(command);
         if !client.authenticated && !command.allowed_unauthenticated() {
             self.answer_now(c, |out| encode::error(b"NOAUTH Authentication required", out));
             return true;
@@ -109,9 +127,7 @@ impl Core {
             self.refuse_disabled(c, command);
             return true;
         }
-        if client.session.is_some()
-            && let Some(done) = self.session_request(c, command, args)
-        {
+        if has_session && let Some(done) = self.special_request(c, command, args) {
             return done;
         }
         match command.route {

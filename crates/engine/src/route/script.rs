@@ -54,7 +54,7 @@ impl Core {
     #[cold]
     pub(crate) fn mend_script(&mut self, s: u32, request: u32, entry: InFlight) -> bool {
         let slot = &self.replies.requests[request];
-        let (c, waits) = (slot.client, matches!(slot.state, State::Waiting));
+        let (c, waits) = (slot.client, matches!(slot.state, State::Waiting | State::Unheard));
         let conn = &self.conns[s];
         let overtaken = || conn.queue.iter().any(|younger| self.client_of(younger.target) == Some(c));
         if !waits || conn.slot.is_none() || overtaken() {

@@ -2,9 +2,12 @@
 
 mod away;
 mod blocking;
+mod client_commands;
 mod clients;
 mod failure;
+mod halt;
 mod handshake;
+mod hush;
 mod large;
 mod memcache;
 mod memory;

@@ -26,6 +26,8 @@ pub(crate) struct Rig {
     /// How many connections were closed with something on them.
     pub(crate) aborted: usize,
     process: Arc<Process>,
+    /// Another worker, whose outputs nobody minds.
+    pub(crate) other: Option<Core>,
 }
 
 struct Client {
@@ -123,6 +125,7 @@ impl Rig {
             takes_nothing: false,
             aborted: 0,
             process,
+            other: None,
         };
         rig.later(1_000);
         rig
@@ -142,6 +145,15 @@ impl Rig {
             .map(|n| format!("k{n}"))
             .filter(|key| placement.server(key.as_bytes(), || 0) == Some(server));
         keys.into_iter().nth(number).expect("every server has keys")
+    }
+
+    /// There are two workers from now on, and the other has this client.
+    pub(crate) fn client_elsewhere(&mut self) -> ClientId {
+        let shard = self.registry.shards()[0].clone();
+        let (process, topology) = (self.process.clone(), self.topology.clone());
+        let other = self.other.get_or_insert_with(|| Core::new(process, topology, shard, 2));
+        other.tick(Now { mono_us: self.now_us, unix_us: self.now_us });
+        other.open_client(0, None)
     }
 
     pub(crate) fn client(&mut self) -> usize {
@@ -292,6 +304,13 @@ impl Rig {
                 Output::CloseClient(id, closing) => {
                     let client = self.clients.iter_mut().find(|client| client.id == id);
                     client.expect("who is closed was there").closed = Some(closing);
+                }
+                Output::AskWorkers(survey) => {
+                    let question = self.core.begin_survey(survey, usize::from(self.other.is_some()));
+                    if let (Some(question), Some(other)) = (question, &mut self.other) {
+                        let found = other.look_into(&question);
+                        self.core.take_findings(survey, found);
+                    }
                 }
                 other => self.said.push(other),
             }

@@ -99,6 +99,10 @@ impl World {
                 }
                 Ok(())
             }
+            Output::AskWorkers(survey) => {
+                self.core.begin_survey(survey, 0);
+                Ok(())
+            }
             Output::ServerFailed { pool, server, cause, down } => {
                 let (pool, server) = (pool as usize, server as usize);
                 let happened =

@@ -2,6 +2,7 @@
 
 mod across;
 mod auth;
+mod client_commands;
 mod own;
 mod parity;
 mod pubsub;

@@ -1,0 +1,78 @@
+//! The line that CLIENT INFO and CLIENT LIST have for a client: redis 7's, field by field, so that whatever reads it finds
+//! what it looks for. What has no meaning here is as on a server where nothing of it has happened.
+
+use crate::client::{About, Client};
+use crate::core::Core;
+use crate::id::ClientId;
+use std::io::Write;
+
+/// How an address is written.
+pub(crate) fn address(peer: stats::Peer) -> String {
+    peer.map_or_else(|| "unix:0".to_owned(), |peer| peer.to_string())
+}
+
+impl Core {
+    /// At which address of ours a client is, and which descriptor it has, for CLIENT LIST.
+    pub fn seat_client(&mut self, id: ClientId, local: stats::Peer, fd: i32) {
+        if let Some(client) = self.replies.clients.live_mut(id) {
+            (client.local, client.fd) = (local, fd);
+        }
+    }
+
+    pub(crate) fn client_line(&self, c: u32) -> Vec<u8> {
+        let client = &self.replies.clients[c];
+        let empty = About::default();
+        let about = client.about.as_deref().unwrap_or(&empty);
+        let session = client.session.as_deref();
+        let queued = session.and_then(|session| session.transaction.as_ref());
+        let seconds = |since: u64| self.now.mono_us.saturating_sub(since) / 1_000_000;
+        let held = client.held();
+        let total = size_of::<Client>()
+            + client.rest.capacity()
+            + client.outbox.room()
+            + client.parked
+            + session.map_or(0, |session| session.room());
+        let mut line = Vec::with_capacity(400);
+        // Writing to memory cannot fail.
+        _ = writeln!(
+            line,
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} \
+             qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs=0 rbp=0 obl=0 oll={} omem={held} tot-mem={total} \
+             events={} cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+            client.number,
+            address(client.peer),
+            address(client.local),
+            client.fd,
+            text(&about.name),
+            seconds(client.since_us),
+            seconds(client.heard_us),
+            flags(client),
+            self.view(c).redis_db,
+            queued.map_or(-1, |queued| i64::from(queued.count)),
+            client.rest.len(),
+            client.rest.capacity() - client.rest.len(),
+            queued.map_or(0, |queued| queued.bytes.len()),
+            usize::from(held > 0),
+            if held > 0 { "rw" } else { "r" },
+            client.last.map_or_else(|| "NULL".to_owned(), |command| command.full_name()),
+            if client.resp3 { 3 } else { 2 },
+            text(&about.library),
+            text(&about.version),
+        );
+        line
+    }
+}
+
+/// Names are printable ASCII.
+fn text(name: &[u8]) -> &str {
+    std::str::from_utf8(name).unwrap_or("")
+}
+
+/// b: waits; x: in a transaction; N: nothing of note.
+fn flags(client: &Client) -> &'static str {
+    match client.session.as_deref() {
+        Some(session) if session.transaction.is_some() => "x",
+        Some(session) if session.blocked.is_some() => "b",
+        _ => "N",
+    }
+}

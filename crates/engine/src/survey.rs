@@ -1,0 +1,133 @@
+//! Questions to all workers: what only they together know of a pool's clients, and what may concern a client of any of them.
+//!
+//! ```text
+//!   CLIENT LIST ── Output::AskWorkers ──► begin_survey: the own answer
+//!                                           └─ mailboxes ─► look_into (each other worker) ─► take_findings: put together
+//! ```
+//! A question is asked when nobody is in the middle of a request, and its client asks nothing further until it is answered.
+
+use crate::core::Core;
+use crate::id::{ClientId, Id};
+use crate::route::clients::Which;
+use crate::session::Halt;
+use std::sync::Arc;
+
+/// A question under way.
+#[derive(Debug)]
+pub struct Survey {
+    client: ClientId,
+    /// The client's request.
+    request: u32,
+    question: Arc<Question>,
+    /// Workers that have not answered.
+    missing: usize,
+    findings: Findings,
+}
+
+/// A handle to it.
+pub type SurveyId = Id<Survey>;
+
+/// What is asked of every worker.
+#[derive(Debug)]
+pub struct Question {
+    /// Index of the pool.
+    pub(crate) pool: u32,
+    /// The number of the client that asks.
+    pub(crate) asker: u64,
+    pub(crate) what: What,
+}
+
+/// What is wanted.
+#[derive(Debug)]
+pub(crate) enum What {
+    /// The lines of these clients.
+    List(Which),
+    /// That these are closed. `simply`: the answer is OK, or that there is none.
+    Kill { which: Which, simply: bool },
+    /// That this one waits no longer, and reads an error or what it would after its time.
+    Unblock { number: u64, error: bool },
+    /// That the pool's requests, or those that write, wait until then.
+    Pause { until_us: u64, halt: Halt },
+    /// That they wait no longer.
+    Unpause,
+}
+
+/// What one worker, or several together, have found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// How many clients.
+    pub(crate) count: i64,
+    /// Their numbers and lines.
+    pub(crate) lines: Vec<(u64, Vec<u8>)>,
+    /// Whether the asker is among those to be closed.
+    pub(crate) asker: bool,
+}
+
+impl Findings {
+    fn add(&mut self, other: Findings) {
+        self.count += other.count;
+        self.lines.extend(other.lines);
+        self.asker |= other.asker;
+    }
+}
+
+impl Core {
+    /// Asks all workers on behalf of a client.
+    pub(crate) fn ask_workers(&mut self, c: u32, bytes: usize, what: What) {
+        let request = self.replies.ask(c, bytes);
+        let client = &mut self.replies.clients[c];
+        client.in_order = true;
+        let question = Arc::new(Question { pool: client.pool, asker: client.number, what });
+        let client = self.replies.clients.id(c);
+        let survey = Survey { client, request, question, missing: usize::MAX, findings: Findings::default() };
+        let survey = self.surveys.insert(survey);
+        self.replies.outputs.push_back(crate::Output::AskWorkers(self.surveys.id(survey)));
+    }
+
+    /// The question of [`crate::Output::AskWorkers`], to be given to so many `others`; this worker's own answer is in.
+    pub fn begin_survey(&mut self, id: SurveyId, others: usize) -> Option<Arc<Question>> {
+        let survey = self.surveys.live_mut(id)?;
+        survey.missing = others.saturating_add(1);
+        let question = survey.question.clone();
+        let findings = self.look_into(&question);
+        self.take_findings(id, findings);
+        Some(question)
+    }
+
+    /// Answers a question, asked by this or by another worker.
+    pub fn look_into(&mut self, question: &Question) -> Findings {
+        match &question.what {
+            What::List(which) => self.list_clients(question, which),
+            What::Kill { which, .. } => self.kill_clients(question, which),
+            What::Pause { until_us, halt } => {
+                self.pause_pool(question.pool, *until_us, *halt);
+                Findings::default()
+            }
+            What::Unpause => {
+                self.unpause_pool(question.pool);
+                Findings::default()
+            }
+            What::Unblock { number, error } => {
+                let unblocked = self.unblock(question.pool, *number, *error);
+                Findings { count: unblocked.into(), ..Findings::default() }
+            }
+        }
+    }
+
+    /// A worker has answered; with the last answer the client has its reply.
+    pub fn take_findings(&mut self, id: SurveyId, findings: Findings) {
+        let Some(survey) = self.surveys.live_mut(id) else { return };
+        survey.findings.add(findings);
+        survey.missing = survey.missing.saturating_sub(1);
+        if survey.missing > 0 {
+            return;
+        }
+        let Some(survey) = self.surveys.remove(id.index() as u32) else { return };
+        let Survey { client, request, question, findings, .. } = survey;
+        match self.replies.clients.live(client) {
+            Some(c) => self.answer_survey(c, request, &question.what, findings),
+            // Its place in the queue was kept for the answer.
+            None => self.replies.answer(request, |_| {}),
+        }
+    }
+}
