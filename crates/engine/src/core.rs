@@ -227,8 +227,8 @@ impl Core {
         let conns = self.deadlines.next().min(self.connects.next()).min(self.reconnects.next());
         let idle = self.idle_conns.next().min(self.idle_clients.next());
         let large = self.next_waiter().min(self.next_piece());
-        let apart = self.pauses_end_us.min(self.pubsub.next_retry());
-        conns.min(idle).min(large).min(self.memory.next_look()).min(apart)
+        let pubsub = self.pubsub.next_retry();
+        conns.min(idle).min(large).min(self.memory.next_look()).min(pubsub).min(self.pauses_end_us)
     }
 
     /// How many clients there are.

@@ -35,12 +35,12 @@ impl Session {
     /// Whether there is nothing in it.
     pub(crate) fn is_empty(&self) -> bool {
         let unsubscribed = self.subscriptions.as_ref().is_none_or(|own| own.is_empty());
-        unsubscribed
-            && self.transaction.is_none()
+        self.transaction.is_none()
             && self.watch == Watch::Nothing
             && self.blocked.is_none()
             && self.reply == Reply::On
             && self.halt == Halt::Nothing
+            && unsubscribed
     }
 
     /// Bytes that it holds.

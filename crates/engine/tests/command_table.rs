@@ -1,7 +1,8 @@
 //! Looking commands up: everything that is in the table is found in any case, and nothing else is.
 
 use engine::command::{
-    self, Command, Fanout, FindError, Local, PubsubCommand, Route, SessionCommand, Split, Walk,
+    self, ClientCall, Command, Fanout, FindError, Fixed, Local, PubsubCommand, Route, SessionCommand, Split,
+    Walk,
 };
 use proptest::prelude::*;
 use wire::args::Args;
@@ -215,6 +216,8 @@ fn commands_go_where_they_should() {
         ("PUBSUB NUMPAT", Route::Fanout(Fanout::Most)),
         ("PING", Route::Local(Local::Ping)),
         ("CLIENT SETINFO LIB-NAME x", Route::Local(Local::ClientSetinfo)),
+        ("CLIENT PAUSE 1", Route::Local(Local::Client(ClientCall::Pause))),
+        ("SLOWLOG GET", Route::Local(Local::Fixed(Fixed::NothingOf))),
         ("OBJECT HELP", Route::Local(Local::Help)),
     ] {
         assert_eq!(route(argv), expected, "{argv}");
@@ -222,9 +225,15 @@ fn commands_go_where_they_should() {
     for argv in ["WAIT 1 0", "FT._LIST", "ACL GENPASS"] {
         assert!(matches!(route(argv), Route::NotYet(_)), "{argv}");
     }
-    for argv in
-        ["MONITOR", "DEBUG SLEEP", "REPLICAOF a b", "SYNC", "CLIENT PAUSE 1", "CONFIG SET a b", "SWAPDB 0 1"]
-    {
+    for argv in [
+        "MONITOR",
+        "DEBUG SLEEP",
+        "REPLICAOF a b",
+        "SYNC",
+        "CLIENT IMPORT-SOURCE ON",
+        "CONFIG SET a b",
+        "SWAPDB 0 1",
+    ] {
         assert!(matches!(route(argv), Route::Refused(_)), "{argv}");
     }
 }

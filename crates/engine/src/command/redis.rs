@@ -5,8 +5,8 @@ use super::flags::{Acl as A, Flags as F, KeyFlags as K};
 use super::keys::{Begin, Find, KeySpec, Keys};
 use super::lookup::Slot;
 use super::{
-    About, ClientCall, ClusterCall, Command, CommandReply, Fanout, Fixed, Local, PubsubCommand, Route, SessionCommand, Split,
-    Walk,
+    About, ClientCall, ClusterCall, Command, CommandReply, Fanout, Fixed, Local, PubsubCommand, Route, SessionCommand,
+    Split, Walk,
 };
 
 const EMPTY: Slot = Slot { lo: 0, hi: 0, len: 0, parent: 0, row: u16::MAX };

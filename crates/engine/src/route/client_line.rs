@@ -25,6 +25,9 @@ impl Core {
         let about = client.about.as_deref().unwrap_or(&empty);
         let session = client.session.as_deref();
         let queued = session.and_then(|session| session.transaction.as_ref());
+        // Channels and patterns are counted together.
+        let own = session.and_then(|session| session.subscriptions.as_ref());
+        let (topics, shards) = own.map_or((0, 0), |own| (own.topics.len(), own.shards.min(own.topics.len())));
         let seconds = |since: u64| self.now.mono_us.saturating_sub(since) / 1_000_000;
         let held = client.held();
         let total = size_of::<Client>()
@@ -36,7 +39,7 @@ impl Core {
         // Writing to memory cannot fail.
         _ = writeln!(
             line,
-            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} \
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub=0 ssub={} multi={} \
              qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs=0 rbp=0 obl=0 oll={} omem={held} tot-mem={total} \
              events={} cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
             client.number,
@@ -48,6 +51,8 @@ impl Core {
             seconds(client.heard_us),
             flags(client),
             self.view(c).redis_db,
+            topics - shards,
+            shards,
             queued.map_or(-1, |queued| i64::from(queued.count)),
             client.rest.len(),
             client.rest.capacity() - client.rest.len(),
@@ -68,11 +73,18 @@ fn text(name: &[u8]) -> &str {
     std::str::from_utf8(name).unwrap_or("")
 }
 
-/// b: waits; x: in a transaction; N: nothing of note.
+/// P: subscribed; b: waits; x: in a transaction; N: nothing of note.
 fn flags(client: &Client) -> &'static str {
     match client.session.as_deref() {
         Some(session) if session.transaction.is_some() => "x",
         Some(session) if session.blocked.is_some() => "b",
+        _ if is_subscribed(client) => "P",
         _ => "N",
     }
+}
+
+/// Whether a client is subscribed to anything.
+pub(crate) fn is_subscribed(client: &Client) -> bool {
+    let own = client.session.as_ref().and_then(|session| session.subscriptions.as_ref());
+    own.is_some_and(|own| !own.topics.is_empty())
 }

@@ -31,10 +31,11 @@ pub(crate) struct Which {
     skip_me: bool,
 }
 
-/// What redis knows clients as. Here all are normal.
+/// What redis knows clients as. Here nobody is a server's copy or its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Normal,
+    Pubsub,
     Other,
 }
 
@@ -93,7 +94,8 @@ impl Which {
 fn kind(word: &[u8]) -> Result<Kind, String> {
     match word.to_ascii_lowercase().as_slice() {
         b"normal" => Ok(Kind::Normal),
-        b"pubsub" | b"master" | b"replica" | b"slave" => Ok(Kind::Other),
+        b"pubsub" => Ok(Kind::Pubsub),
+        b"master" | b"replica" | b"slave" => Ok(Kind::Other),
         _ => Err(format!("ERR Unknown client type '{}'", shown(word))),
     }
 }
@@ -222,12 +224,13 @@ impl Core {
         let address = |wanted: &Option<Vec<u8>>, have: stats::Peer| {
             wanted.as_ref().is_none_or(|wanted| *wanted == super::client_line::address(have).as_bytes())
         };
+        let kind = if super::client_line::is_subscribed(client) { Kind::Pubsub } else { Kind::Normal };
         let age = self.now.mono_us.saturating_sub(client.since_us) / 1_000_000;
         client.pool == question.pool
             && which.ids.as_ref().is_none_or(|ids| ids.contains(&client.number))
             && address(&which.addr, client.peer)
             && address(&which.laddr, client.local)
-            && which.kind.is_none_or(|kind| kind == Kind::Normal)
+            && which.kind.is_none_or(|wanted| wanted == kind)
             && which.max_age.is_none_or(|least| age >= least)
             && !(which.skip_me && client.number == question.asker)
     }

@@ -43,7 +43,7 @@ impl Core {
 
     /// A request of a client that has a session. `false`: it has to wait.
     #[cold]
-    pub(crate) fn session_request(
+    pub(crate) fn act_in_session(
         &mut self,
         c: u32,
         found: Result<&'static Command, crate::command::FindError>,

@@ -28,7 +28,7 @@ impl Core {
 
     /// Looks at a request of a client that has begun something on the side; nothing: it is like any other.
     #[cold]
-    pub(crate) fn special_request(
+    pub(crate) fn session_request(
         &mut self,
         c: u32,
         command: &'static Command,

@@ -95,7 +95,7 @@ impl Core {
         let found = command::find(args);
         match client.session {
             None => self.act_on(c, found, args, false),
-            Some(_) => self.session_request(c, found, args),
+            Some(_) => self.act_in_session(c, found, args),
         }
     }
 
@@ -127,7 +127,7 @@ impl Core {
             self.refuse_disabled(c, command);
             return true;
         }
-        if has_session && let Some(done) = self.special_request(c, command, args) {
+        if has_session && let Some(done) = self.session_request(c, command, args) {
             return done;
         }
         match command.route {
