@@ -231,7 +231,7 @@ pub(crate) fn free_ports(count: usize) -> Result<Vec<u16>> {
 }
 
 /// A proxy's limit: room for all clients, its own needs, and some more.
-const DESCRIPTORS: u32 = 200;
+const DESCRIPTORS: u32 = 300;
 /// More idle clients than any limit leaves room for.
 pub(crate) const IDLE_CLIENTS: usize = DESCRIPTORS as usize + 50;
 /// Hash tags that are tried.
