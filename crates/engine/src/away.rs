@@ -174,6 +174,29 @@ impl Core {
         absence.since + absence.before > 0
     }
 
+    /// What a client asks next goes over other connections: it is to wait until what the proxy deletes for it on a
+    /// server that has just returned is deleted. That is on the connections it leaves, so a request there that is
+    /// answered behind it says so; the client's order does the rest.
+    pub(crate) fn await_deletes(&mut self, c: u32) {
+        let pool = self.replies.clients[c].pool;
+        for server in 0..self.absences[pool as usize].len() as u32 {
+            self.awaits_deletes(c, server);
+        }
+    }
+
+    /// The same for one server. Whether there is something to wait for.
+    pub(crate) fn awaits_deletes(&mut self, c: u32, server: u32) -> bool {
+        let (pool, slot) = (self.replies.clients[c].pool, self.slot(c));
+        if self.owes_deletes(pool, server)
+            && let Ok(conn) = self.usable_conn(pool, server, slot)
+        {
+            let target = Target::Quiet(self.replies.ask(c, 0));
+            self.send(conn, target, Care::default(), |out| encode::request([b"PING".as_slice()], out));
+            return true;
+        }
+        false
+    }
+
     fn note_write(&mut self, pool: u32, lane: u32, key: &[u8]) {
         let view = &self.topology.pools[pool as usize];
         if view.on_return == OnReturn::Invalidate {

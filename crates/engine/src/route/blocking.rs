@@ -26,10 +26,10 @@ impl Core {
         server: Option<u32>,
     ) -> bool {
         let client = &self.replies.clients[c];
-        if !client.is_done() {
+        if !client.is_done() || server.is_some_and(|server| self.awaits_deletes(c, server)) {
             return false;
         }
-        let pool = client.pool;
+        let pool = self.replies.clients[c].pool;
         let bytes = args.bytes();
         let target = Target::Awaited(self.replies.ask(c, bytes.len()));
         self.replies.clients[c].in_order = true;

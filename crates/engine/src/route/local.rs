@@ -177,12 +177,13 @@ impl Core {
     /// Changes a client's protocol. What it asks next goes over other connections, where it must not overtake what
     /// it has asked.
     fn speak(&mut self, c: u32, resp3: bool) {
-        if self.replies.clients[c].resp3 != resp3 {
-            self.lose_watch(c);
+        if self.replies.clients[c].resp3 == resp3 {
+            return;
         }
+        self.lose_watch(c);
+        self.await_deletes(c);
         let client = &mut self.replies.clients[c];
-        client.in_order |= client.resp3 != resp3;
-        client.resp3 = resp3;
+        (client.in_order, client.resp3) = (true, resp3);
         self.give_slot(c);
     }
 

@@ -409,6 +409,43 @@ fn a_client_does_not_overtake_the_delete_of_what_it_wrote() {
 }
 
 #[test]
+fn a_client_that_speaks_another_protocol_does_not_overtake_it_either() {
+    let mut rig = rig(Protocol::Redis, EJECT, Standing::Returning);
+    let (a, client) = (rig.key(0, 0), rig.client());
+    rig.send(client, request(&format!("SET {a} 1")));
+    rig.reply(1, "+OK\r\n");
+    rig.take_up(view(Protocol::Redis, EJECT, Standing::In));
+    rig.send(client, requests(&["HELLO 3", &format!("GET {a}")]));
+    assert_eq!(said(&mut rig, 0), [format!("UNLINK {a}"), "PING".into()], "on the connection it had");
+    rig.reply(0, ":1\r\n");
+    assert_eq!(said(&mut rig, 0), [""; 0]);
+    rig.reply(0, "+PONG\r\n");
+    assert_eq!(said(&mut rig, 0), ["HELLO 3"], "a connection of RESP3");
+    rig.reply(0, "%0\r\n");
+    assert_eq!(said(&mut rig, 0), [format!("GET {a}")]);
+}
+
+#[test]
+fn nor_does_a_client_that_gets_a_connection_of_its_own() {
+    for command in ["WATCH", "BLPOP"] {
+        let mut rig = rig(Protocol::Redis, EJECT, Standing::Returning);
+        let (a, client) = (rig.key(0, 0), rig.client());
+        rig.send(client, request(&format!("SET {a} 1")));
+        rig.reply(1, "+OK\r\n");
+        rig.take_up(view(Protocol::Redis, EJECT, Standing::In));
+        let next = if command == "WATCH" { format!("WATCH {a}") } else { format!("BLPOP {a} 0") };
+        rig.send(client, requests(&["PING", &next]));
+        assert_eq!(rig.read(client), "+OK\r\n+PONG\r\n");
+        assert_eq!(said(&mut rig, 0), [format!("UNLINK {a}"), "PING".into()]);
+        assert_eq!(rig.open_conns(0), 1);
+        rig.reply(0, ":1\r\n+PONG\r\n");
+        assert_eq!(said(&mut rig, 0), [next]);
+        assert_eq!(rig.open_conns(0), 2);
+        assert_eq!(rig.read(client), "", "the proxy's own PING is its own");
+    }
+}
+
+#[test]
 fn a_delete_that_fails_is_told() {
     let outcomes: [&dyn Fn(&mut Rig); 4] = [
         &|rig| rig.reply(0, "-READONLY You can't write against a read only replica.\r\n"),

@@ -174,6 +174,11 @@ impl Keyspace {
                 encode::bulk(b"# Server\r\nrun_id:abc\r\n", out);
                 return Ok(());
             }
+            // Behind the deletes that it owes, for a client that is about to speak another protocol.
+            (b"PING", 1) => {
+                encode::simple(b"PONG", out);
+                return Ok(());
+            }
             (b"UNLINK", 2) => {
                 key(args.get(1));
                 self.forget(args.get(1));
