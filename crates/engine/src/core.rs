@@ -55,6 +55,8 @@ pub struct Core {
     pub(crate) spare_merges: Vec<Merge>,
     pub(crate) conns: Slab<ServerConn>,
     pub(crate) pools: Vec<PoolState>,
+    /// How many servers have failed and not answered since.
+    pub(crate) failing: u32,
     /// What clients are subscribed to.
     pub(crate) pubsub: Pubsub,
     /// What was written elsewhere while servers are away.
@@ -121,6 +123,7 @@ impl Core {
             spare_merges: Vec::new(),
             conns: Slab::default(),
             pools,
+            failing: 0,
             absences,
             to_bound: Vec::new(),
             deadlines: Deadlines::default(),

@@ -9,7 +9,7 @@ use crate::pinned::{Pin, Purpose};
 use crate::request::Target;
 use crate::server_conn::{InFlight, Phase};
 use crate::slab::NONE;
-use stats::{Event, PoolMetric, ServerMetric};
+use stats::{Event, Latency, PoolMetric, ServerMetric};
 
 impl Core {
     /// Deals with all whose time is up.
@@ -196,7 +196,8 @@ impl Core {
             // Counted now, at what they have waited: of many the reply never comes, and the tail would look short.
             // What waits behind a large reply waits for its client as well, which says nothing of the server.
             for late in self.conns[s].queue.iter().skip(before).take_while(|entry| is_due(entry)) {
-                self.shard.server_shard(pool, server).latency.record(now.saturating_sub(late.at_us));
+                let waited = Latency::of_us(now.saturating_sub(late.at_us));
+                self.shard.server_shard(pool, server).latency.record(waited);
             }
         }
         if self.conns[s].phase != Phase::Ready && self.conns[s].queue.front().is_some_and(is_due) {

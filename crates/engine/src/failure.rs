@@ -191,7 +191,8 @@ impl Core {
     /// Tells of a failure; `down`: the server refuses or hangs, so that another request would only wait too.
     pub(crate) fn report_failure(&mut self, pool: u32, server: u32, cause: Cause, down: bool) {
         self.tell_failure(pool, server, cause);
-        self.pools[pool as usize].servers[server as usize].failing = true;
+        let failing = &mut self.pools[pool as usize].servers[server as usize].failing;
+        self.failing += u32::from(!std::mem::replace(failing, true));
         if down {
             self.mark_server(pool, server, Some(cause));
         }

@@ -77,14 +77,13 @@ impl Core {
         let conn = &mut self.conns[s];
         let (pool, server) = (conn.pool as usize, conn.server as usize);
         let Some(answered) = conn.take_front() else { return Some(()) };
-        self.note_answer(pool, server, &answered, true);
+        let latency = self.note_answer(pool, server, &answered, true);
         if answered.late {
             self.shard.server(pool, server, ServerMetric::LateReplies).add(1);
         }
         let mut request = request;
         if let Some(slot) = request {
-            let waited = self.now.mono_us.saturating_sub(entry.at_us);
-            self.shard.pool_shard(pool).latency.record(waited);
+            self.shard.pool_shard(pool).latency.record(latency);
             let state = &mut self.replies.requests[slot].state;
             if matches!(state, State::Orphan) {
                 self.replies.requests.remove(slot);

@@ -5,10 +5,10 @@ use crate::error::Cause;
 use crate::id::ConnId;
 use crate::output::Output;
 use crate::request::{Step, Target};
-use crate::server_conn::{Answered, Found, Phase, Scan};
+use crate::server_conn::{Answered, Begun, Found, Phase, Scan};
 use crate::slab::NONE;
 use config::Protocol;
-use stats::{Event, ServerMetric, Text};
+use stats::{Event, Latency, ServerMetric, Text};
 
 /// The first and only line on a connection that redis, memcached or a proxy took although it has too many.
 const TURNED_AWAY: [&[u8]; 3] = [
@@ -135,15 +135,18 @@ impl Core {
             self.end_flow(s, reply);
             return Some(());
         }
-        if conn.skips() {
-            conn.note_skipped(reply);
-            return Some(());
-        }
         // A server may refuse a request before its last byte is out, but not before its first.
         let first = conn.replies == 0;
-        let Some(answered) = conn.take_begun() else {
-            self.lose_conn(s, Cause::InvalidReply);
-            return None;
+        let answered = match conn.take_begun() {
+            Begun::Taken(answered) => answered,
+            Begun::Skipped => {
+                conn.note_skipped(reply);
+                return Some(());
+            }
+            Begun::Nothing => {
+                self.lose_conn(s, Cause::InvalidReply);
+                return None;
+            }
         };
         let (pool, server) = (conn.pool as usize, conn.server as usize);
         let (lane, fed) = (conn.lane, conn.feeder != NONE);
@@ -152,9 +155,10 @@ impl Core {
             // An answer, but no service. The server closes next, which counts as one failure with this.
             self.report_failure(pool as u32, server as u32, Cause::Closed, false);
         }
-        self.note_answer(pool, server, &answered, !turned_away);
+        let latency = self.note_answer(pool, server, &answered, !turned_away);
         let Answered { entry, late, .. } = answered;
-        let counters = self.shard.server_shard(pool, server);
+        let shard = self.shard.pool_shard(pool);
+        let counters = &shard.servers()[server];
         let count = || {
             counters.counter(ServerMetric::Responses).add(1);
             counters.counter(ServerMetric::ResponseBytes).add(reply.len() as u64);
@@ -165,7 +169,7 @@ impl Core {
             Target::Noreply(id) => self.heard(id),
             Target::Request(request) => {
                 count();
-                self.shard.pool_shard(pool).latency.record(self.now.mono_us.saturating_sub(entry.at_us));
+                shard.latency.record(latency);
                 if lane && entry.care.again {
                     self.forget_key(s, entry);
                 }
@@ -173,7 +177,7 @@ impl Core {
             }
             Target::Exec(request) => {
                 count();
-                self.shard.pool_shard(pool).latency.record(self.now.mono_us.saturating_sub(entry.at_us));
+                shard.latency.record(latency);
                 self.take_exec(s, request, reply);
             }
             Target::Awaited(request) => {
@@ -182,13 +186,13 @@ impl Core {
             }
             Target::Scan(page) => {
                 count();
-                self.shard.pool_shard(pool).latency.record(self.now.mono_us.saturating_sub(entry.at_us));
+                shard.latency.record(latency);
                 self.take_page(s, page, reply);
             }
             Target::Script(request) => {
                 count();
                 if !reply.starts_with(b"-NOSCRIPT") || !self.mend_script(s, request, entry) {
-                    self.shard.pool_shard(pool).latency.record(self.now.mono_us.saturating_sub(entry.at_us));
+                    self.shard.pool_shard(pool).latency.record(latency);
                     self.replies.answer(request, |out| out.extend_from_slice(reply));
                 }
             }
@@ -221,19 +225,36 @@ impl Core {
         Some(())
     }
 
-    /// A server is answering. `serves`: it does its work.
+    /// A server is answering. `serves`: it does its work. Answers how long it took.
     #[inline(always)] // into what every reply passes
-    pub(crate) fn note_answer(&mut self, pool: usize, server: usize, answered: &Answered, serves: bool) {
+    pub(crate) fn note_answer(
+        &mut self,
+        pool: usize,
+        server: usize,
+        answered: &Answered,
+        serves: bool,
+    ) -> Latency {
+        if self.failing > 0
+            && serves
+            && !answered.late
+            && !matches!(answered.entry.target, Target::Handshake(_))
+        {
+            self.note_service(pool, server);
+        }
+        let latency = Latency::of_us(self.now.mono_us.saturating_sub(answered.entry.at_us));
         let counters = self.shard.server_shard(pool, server);
         answered.count(counters);
         if !answered.late && !matches!(answered.entry.target, Target::Awaited(_)) {
             // A late one was counted when it was given up.
-            counters.latency.record(self.now.mono_us.saturating_sub(answered.entry.at_us));
+            counters.latency.record(latency);
         }
-        let state = &mut self.pools[pool].servers[server];
-        if state.failing && serves && !answered.late && !matches!(answered.entry.target, Target::Handshake(_))
-        {
-            state.failing = false;
+        latency
+    }
+
+    #[cold]
+    fn note_service(&mut self, pool: usize, server: usize) {
+        if std::mem::take(&mut self.pools[pool].servers[server].failing) {
+            self.failing -= 1;
             let (pool, server) = (pool as u32, server as u32);
             self.replies.outputs.push_back(Output::ServerAnswered { pool, server });
         }
@@ -296,7 +317,7 @@ impl Core {
         let Some(mut done) = self.merges.remove(merge) else { return };
         let view = &self.topology.pools[done.pool as usize];
         let name = |server: u32| view.servers[server as usize].name.as_str();
-        let waited = self.now.mono_us.saturating_sub(done.at_us);
+        let waited = Latency::of_us(self.now.mono_us.saturating_sub(done.at_us));
         self.shard.pool_shard(done.pool as usize).latency.record(waited);
         self.replies.answer(done.request, |out| done.write(view.protocol, name, out));
         self.spare_merge(done);

@@ -112,7 +112,7 @@ pub(crate) struct Lent {
 
 impl Lent {
     /// The buffer, to append to.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn buffer(&mut self, buffers: &mut Buffers) -> &mut Vec<u8> {
         if self.buf.capacity() == 0 {
             self.buf = if self.usual == 0 { buffers.take() } else { buffers.take_roomy() };

@@ -88,13 +88,16 @@ impl PoolState {
 
 impl Core {
     /// The server that owns `key` now.
+    #[inline]
     pub(crate) fn place(&mut self, pool: u32, key: &[u8]) -> Option<u32> {
         let view = &self.topology.pools[pool as usize];
-        if view.random {
-            let draw = self.draw();
-            return self.topology.pools[pool as usize].place(key, draw);
-        }
-        view.place(key, 0)
+        if view.random { self.place_at_random(pool, key) } else { view.place(key, 0) }
+    }
+
+    #[cold]
+    fn place_at_random(&mut self, pool: u32, key: &[u8]) -> Option<u32> {
+        let draw = self.draw();
+        self.topology.pools[pool as usize].place(key, draw)
     }
 
     /// The place of the connections that carry a client's requests: always the same, so that they reach a server in
@@ -136,7 +139,7 @@ impl Core {
     }
 
     /// The connection to `server` in a place, unless the server is known to be down or has too much waiting already.
-    #[inline]
+    #[inline(always)] // into what every request passes
     pub(crate) fn usable_conn(&mut self, pool: u32, server: u32, slot: u32) -> Result<u32, Cause> {
         let state = &self.pools[pool as usize].servers[server as usize];
         state.check()?;

@@ -59,7 +59,7 @@ impl Replies {
     }
 
     /// A new slot at the end of the client's queue, for a request of so many bytes.
-    #[inline]
+    #[inline(always)] // into what every request passes
     pub(crate) fn ask(&mut self, c: u32, bytes: usize) -> u32 {
         let waiting = Request::waiting(c, bytes);
         let bytes = waiting.bytes;
@@ -77,13 +77,13 @@ impl Replies {
     }
 
     /// The reply of a request is here: out with it if it is the client's next, else it waits.
-    #[inline]
+    #[inline(never)] // lest every kind of reply brings it all along
     pub(crate) fn answer(&mut self, request: u32, write: impl FnOnce(&mut Vec<u8>)) {
         self.answer_with(request, 0, write);
     }
 
     /// The same with a reply of about so many bytes.
-    #[inline]
+    #[inline(always)] // into what nearly every reply passes
     pub(crate) fn answer_with(&mut self, request: u32, bytes: usize, write: impl FnOnce(&mut Vec<u8>)) {
         let slot = &mut self.requests[request];
         if matches!(slot.state, State::Orphan | State::Unheard) {

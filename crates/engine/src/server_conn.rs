@@ -244,23 +244,20 @@ impl ServerConn {
         self.whole - start
     }
 
-    /// Takes the request at the queue's front, which is answered now; nothing where no byte of it has left.
+    /// A reply has come: takes the request at the queue's front, unless this is not the reply that counts.
     #[inline]
-    pub fn take_begun(&mut self) -> Option<Answered> {
-        let begun = self.queue.front().is_some_and(|entry| entry.start < self.stream.written());
-        if begun { self.take_front() } else { None }
-    }
-
-    /// Whether the next reply is one of those that come before the one that counts, which is one fewer then.
-    #[inline]
-    pub fn skips(&mut self) -> bool {
-        match self.queue.front_mut() {
-            Some(entry) if entry.care.skip > 0 => {
-                entry.care.skip -= 1;
-                true
-            }
-            _ => false,
+    pub fn take_begun(&mut self) -> Begun {
+        let Some(mut entry) = self.queue.pop_front() else { return Begun::Nothing };
+        if entry.care.skip > 0 {
+            entry.care.skip -= 1;
+            self.queue.push_front(entry);
+            return Begun::Skipped;
         }
+        if entry.start >= self.stream.written() {
+            self.queue.push_front(entry);
+            return Begun::Nothing;
+        }
+        Begun::Taken(self.taken(entry))
     }
 
     /// Keeps what counts of a reply that is skipped: why the server refuses a part of a transaction, or which run of it
@@ -280,13 +277,18 @@ impl ServerConn {
     #[inline]
     pub fn take_front(&mut self) -> Option<Answered> {
         let entry = self.queue.pop_front()?;
+        Some(self.taken(entry))
+    }
+
+    #[inline]
+    fn taken(&mut self, entry: InFlight) -> Answered {
         let next = self.queue.front().map_or(self.whole, |next| next.start);
         let unsent = self.unsent > self.queue.len();
         self.unsent -= usize::from(unsent);
         self.replies += 1;
         let late = self.expired > 0;
         self.expired -= usize::from(late);
-        Some(Answered { entry, bytes: next - entry.start, unsent, late })
+        Answered { entry, bytes: next - entry.start, unsent, late }
     }
 
     /// Notes that `count` bytes left; answers how many requests wholly left with them, and their bytes.
@@ -338,6 +340,17 @@ impl ServerConn {
         let until = self.queue.front().map_or(self.whole, |entry| entry.start);
         self.stream.forget(until, buffers);
     }
+}
+
+/// What a reply is to.
+#[derive(Clone, Copy, Debug)]
+pub enum Begun {
+    /// The request at the queue's front, which is out of it now.
+    Taken(Answered),
+    /// One of the replies that come before the one that counts, of which there is one fewer now.
+    Skipped,
+    /// Nothing that was asked: no byte of what is at the front has left.
+    Nothing,
 }
 
 /// A request that has left its connection's queue.

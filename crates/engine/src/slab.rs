@@ -35,15 +35,20 @@ impl<T> Slab<T> {
     #[inline]
     pub fn insert(&mut self, value: T) -> u32 {
         self.len += 1;
-        if self.free == NONE {
-            self.entries.push(Entry { generation: 0, next_free: NONE, value: Some(value) });
-            return (self.entries.len() - 1) as u32;
-        }
-        let index = self.free;
+        let index = if self.free == NONE { self.grow() } else { self.free };
         let entry = &mut self.entries[index as usize];
         self.free = entry.next_free;
-        entry.value = Some(value);
+        // There was none that would have to be dropped.
+        std::mem::forget(entry.value.replace(value));
         index
+    }
+
+    /// A new place, which is free.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) -> u32 {
+        self.entries.push(Entry { generation: 0, next_free: NONE, value: None });
+        (self.entries.len() - 1) as u32
     }
 
     /// Takes the entry out; its place and a new generation are free for the next.
@@ -64,7 +69,7 @@ impl<T> Slab<T> {
     }
 
     /// Takes the entry out and drops it, as [`Slab::remove`] does where nobody wants it back.
-    #[inline]
+    #[inline(always)]
     pub fn discard(&mut self, index: u32) {
         let Some(entry) = self.entries.get_mut(index as usize).filter(|entry| entry.value.is_some()) else {
             return;
@@ -126,14 +131,14 @@ impl<T> Slab<T> {
 impl<T> Index<u32> for Slab<T> {
     type Output = T;
 
-    #[inline]
+    #[inline(always)]
     fn index(&self, index: u32) -> &T {
         self.entries[index as usize].value.as_ref().expect("referrers keep the entry alive")
     }
 }
 
 impl<T> IndexMut<u32> for Slab<T> {
-    #[inline]
+    #[inline(always)]
     fn index_mut(&mut self, index: u32) -> &mut T {
         self.entries[index as usize].value.as_mut().expect("referrers keep the entry alive")
     }

@@ -17,12 +17,11 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Counts one latency in microseconds; longer than about 67 s counts as that. The writing thread only.
+    /// Counts one latency. The writing thread only.
     #[inline]
-    pub fn record(&self, us: u64) {
-        let us = us.min(LONGEST_US);
-        self.sum_us.add(us);
-        self.buckets[bucket(us)].add(1);
+    pub fn record(&self, latency: Latency) {
+        self.sum_us.add(latency.us);
+        self.buckets[latency.bucket].add(1);
     }
 
     /// Continues another histogram's counts. The writing thread only.
@@ -31,6 +30,22 @@ impl Histogram {
         for (mine, theirs) in self.buckets.iter().zip(&other.buckets) {
             mine.add(theirs.get());
         }
+    }
+}
+
+/// A latency to be counted, in one histogram or in several.
+#[derive(Debug, Clone, Copy)]
+pub struct Latency {
+    us: u64,
+    bucket: usize,
+}
+
+impl Latency {
+    /// One of so many microseconds; longer than about 67 s counts as that.
+    #[inline]
+    pub fn of_us(us: u64) -> Latency {
+        let us = us.min(LONGEST_US);
+        Latency { us, bucket: bucket(us) }
     }
 }
 
@@ -153,10 +168,10 @@ mod tests {
             all.merge(histogram);
             all
         });
-        histogram.record(10);
-        histogram.record(5000);
+        histogram.record(Latency::of_us(10));
+        histogram.record(Latency::of_us(5000));
         let earlier = read(&histogram);
-        [1, 1, 7].iter().for_each(|us| histogram.record(*us));
+        [1, 1, 7].iter().for_each(|us| histogram.record(Latency::of_us(*us)));
         let since = read(&histogram).since(&earlier);
         assert_eq!((since.count(), since.sum_us(), since.quantile_us(1.0)), (3, 9, Some(7)));
         assert_eq!(earlier.since(&earlier).quantile_us(0.5), None);
@@ -168,7 +183,7 @@ mod tests {
     #[test]
     fn the_longest_stay_in_the_last_bucket() {
         let histogram = Histogram::default();
-        histogram.record(u64::MAX);
+        histogram.record(Latency::of_us(u64::MAX));
         let mut all = Distribution::default();
         all.merge(&histogram);
         assert_eq!((all.count(), all.quantile_us(1.0)), (1, Some(LONGEST_US)));
@@ -185,7 +200,7 @@ mod tests {
             let mut all = Distribution::default();
             for part in [first, second] {
                 let histogram = Histogram::default();
-                part.iter().for_each(|&us| histogram.record(us));
+                part.iter().for_each(|&us| histogram.record(Latency::of_us(us)));
                 all.merge(&histogram);
             }
             let mut sorted = latencies.clone();

@@ -25,7 +25,7 @@ pub use counter::Counter;
 pub use describe::describe;
 pub use event::{Event, EventRing, Peer, Severity};
 pub use event_text::Described;
-pub use histogram::{Distribution, Histogram};
+pub use histogram::{Distribution, Histogram, Latency};
 pub use json::{ProcessInfo, json};
 pub use shard::{Layout, PoolLayout, PoolShard, Registry, ServerShard, Shard};
 pub use snapshot::{PoolSnapshot, ServerSnapshot, Snapshot};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use stats::{Layout, PoolLayout, PoolMetric, Registry, ServerMetric, Shard, WorkerMetric};
+use stats::{Latency, Layout, PoolLayout, PoolMetric, Registry, ServerMetric, Shard, WorkerMetric};
 
 #[test]
 fn a_reader_sees_counters_only_grow_and_the_last_value_in_the_end() {
@@ -18,7 +18,7 @@ fn a_reader_sees_counters_only_grow_and_the_last_value_in_the_end() {
             for n in 0..2 {
                 let server = shard.server_shard(0, n);
                 server.counter(ServerMetric::Requests).add(1);
-                server.latency.record(written % 512);
+                server.latency.record(Latency::of_us(written % 512));
             }
             written += 1;
         }
@@ -70,7 +70,7 @@ fn after_a_reload_pools_and_servers_go_on_by_name() {
     old.server(0, 0, ServerMetric::Requests).add(4);
     old.server(0, 1, ServerMetric::Requests).add(5);
     old.server(1, 0, ServerMetric::ServerEjectedAt).set(6);
-    old.server_shard(1, 0).latency.record(1000);
+    old.server_shard(1, 0).latency.record(Latency::of_us(1000));
 
     let new = Shard::new(&layout(&[("gamma", &["s1"]), ("beta", &["s0", "s1"]), ("alpha", &["s2"])]));
     new.continue_from(&old);

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 use stats::{
-    Layout, PoolLayout, PoolMetric, ProcessInfo, Registry, ServerMetric, WorkerMetric, describe, json,
+    Latency, Layout, PoolLayout, PoolMetric, ProcessInfo, Registry, ServerMetric, WorkerMetric, describe,
+    json,
 };
 
 /// What twemproxy sends at rest (its recorded shape, with these pools' names): two servers in one pool, one in the other.
@@ -54,8 +55,8 @@ fn workers_are_summed_and_the_latest_timestamp_counts() {
         shard.server(0, 1, ServerMetric::Requests).add(10 * n);
         shard.server(1, 0, ServerMetric::ServerEjectedAt).set(1_795_339_424_000_000 + n);
         shard.worker(WorkerMetric::Ticks).add(n);
-        shard.server_shard(0, 0).latency.record(100 * n);
-        shard.pool_shard(1).latency.record(7);
+        shard.server_shard(0, 0).latency.record(Latency::of_us(100 * n));
+        shard.pool_shard(1).latency.record(Latency::of_us(7));
     }
     second.pool(1, PoolMetric::ClientConnections).sub(9);
     let read: Value = serde_json::from_str(&json(&registry.snapshot(), &at_rest())).expect("valid JSON");

@@ -1,7 +1,7 @@
 //! Servers that are quick, slow, getting slower, silent: what becomes of their timeout.
 
 use super::*;
-use stats::Histogram;
+use stats::{Histogram, Latency};
 
 const MIN: Duration = Duration::from_millis(20);
 const MAX: Duration = Duration::from_secs(2);
@@ -27,7 +27,7 @@ impl Scene {
 
     /// Requests that would take so long, of which the engine counts the timed out as it does.
     fn ask(&self, count: u64, takes_us: u64) {
-        (0..count).for_each(|_| self.histogram.record(takes_us.min(self.timeout_us())));
+        (0..count).for_each(|_| self.histogram.record(Latency::of_us(takes_us.min(self.timeout_us()))));
     }
 
     fn look_at(&mut self, down: bool) {

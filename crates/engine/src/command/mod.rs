@@ -288,7 +288,7 @@ impl Command {
     #[inline]
     pub fn takes(&self, count: usize) -> bool {
         let least = usize::from(self.arity.unsigned_abs());
-        if self.arity < 0 { count >= least } else { count == least }
+        count == least || (count > least && self.arity < 0)
     }
 
     /// Whether a client may send it before it has given the pool's password.

@@ -10,7 +10,7 @@ use crate::error::Cause;
 use crate::limits::{FEED_LOOK_US, FIRST_RECONNECT_US, SLOWEST_RECONNECT_US};
 use crate::pinned::{Pin, Purpose};
 use crate::request::Target;
-use crate::server_conn::{Care, Phase, Scan};
+use crate::server_conn::{Begun, Care, Phase, Scan};
 use crate::slab::NONE;
 use wire::resp::encode;
 use wire::resp::reply as resp;
@@ -125,7 +125,10 @@ impl Core {
 
     fn take_confirmation(&mut self, s: u32, word: &[u8], name: &[u8]) -> Option<()> {
         let (pool, server) = (self.conns[s].pool, self.conns[s].server);
-        let answered = self.conns[s].take_begun();
+        let answered = match self.conns[s].take_begun() {
+            Begun::Taken(answered) => Some(answered),
+            Begun::Skipped | Begun::Nothing => None,
+        };
         let fits = match answered.as_ref().map(|answered| answered.entry.target) {
             Some(Target::Topic(id)) => self.pubsub.topics.live(id).is_none_or(|t| {
                 let topic = &self.pubsub.topics[t];

@@ -90,17 +90,25 @@ impl Core {
 
     /// Acts on a request. `false`: it has to wait until all that its client asked before is answered.
     fn redis_request(&mut self, c: u32, args: ArgView<'_>) -> bool {
-        let client = &self.replies.clients[c];
-        self.count_pool(client.pool, PoolMetric::ClientRequests).add(1);
         let found = command::find(args);
-        match client.session {
-            None => self.act_on(c, found, args, false),
-            Some(_) => self.act_in_session(c, found, args),
+        let client = &mut self.replies.clients[c];
+        let pool = client.pool;
+        self.shard.pool(pool as usize, PoolMetric::ClientRequests).add(1);
+        if client.session.is_some() {
+            return self.act_in_session(c, found, args);
         }
+        if let Ok(command) = found
+            && client.authenticated
+            && self.topology.pools[pool as usize].disabled.is_none()
+        {
+            client.last = Some(command);
+            return self.dispatch(c, command, args);
+        }
+        self.act_on(c, found, args, false)
     }
 
     /// Acts on a request whose command was looked up.
-    #[inline(always)] // twice, once with and once without a session
+    #[inline(never)] // nearly all requests pass by
     pub(crate) fn act_on(
         &mut self,
         c: u32,
@@ -130,6 +138,12 @@ impl Core {
         if has_session && let Some(done) = self.session_request(c, command, args) {
             return done;
         }
+        self.dispatch(c, command, args)
+    }
+
+    /// Sends a request that may be carried out on its way.
+    #[inline(always)] // twice, once for nearly all requests
+    fn dispatch(&mut self, c: u32, command: &'static Command, args: ArgView<'_>) -> bool {
         match command.route {
             Route::ByKey => return self.route_by_key(c, command, args),
             Route::Split(split) => self.route_split(c, command, split, args),
@@ -183,8 +197,7 @@ impl Core {
             let server = self.place(pool, key);
             let read = command.flags.has(Flags::READONLY);
             if read && self.large_keys.has(pool, key) {
-                let bytes = args.bytes();
-                match self.read_on_lane(c, server, bytes.len(), |out| out.extend_from_slice(bytes)) {
+                match self.read_large(c, server, args) {
                     OnLane::Sent => return true,
                     OnLane::Later => return false,
                     OnLane::No => {}
@@ -202,6 +215,14 @@ impl Core {
         taken
     }
 
+    /// Reads a key that had a large value.
+    #[cold]
+    fn read_large(&mut self, c: u32, server: Option<u32>, args: ArgView<'_>) -> OnLane {
+        let bytes = args.bytes();
+        self.read_on_lane(c, server, bytes.len(), |out| out.extend_from_slice(bytes))
+    }
+
+    #[inline(never)] // lest what most requests pass gets its frame
     fn route_by_keys(
         &mut self,
         c: u32,
@@ -327,8 +348,9 @@ impl Core {
     /// Sends a whole request to `server` and the reply to the client. A `read` may be sent once more.
     pub(crate) fn forward(&mut self, c: u32, server: Option<u32>, bytes: &[u8], read: bool) {
         let request = self.replies.ask(c, bytes.len());
-        let (target, care) = (Target::Request(request), Care::of_read(read));
-        self.forward_as(c, server, target, care, |out| out.extend_from_slice(bytes));
+        let client = &self.replies.clients[c];
+        let (lane, target) = ((client.pool, client.slot), Target::Request(request));
+        self.forward_on(lane, server, target, Care::of_read(read), |out| out.extend_from_slice(bytes));
     }
 
     /// Sends what `write` appends to `server`; the reply is for `target`.
@@ -342,7 +364,19 @@ impl Core {
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let client = &self.replies.clients[c];
-        let (pool, slot) = (client.pool, client.slot);
+        self.forward_on((client.pool, client.slot), server, target, care, write);
+    }
+
+    /// The same for a client of this pool whose requests go over connections of that place.
+    #[inline(always)]
+    fn forward_on(
+        &mut self,
+        (pool, slot): (u32, u32),
+        server: Option<u32>,
+        target: Target,
+        care: Care,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         let Some(server) = server else {
             let protocol = self.topology.pools[pool as usize].protocol;
             return self.fail(protocol, target, Cause::Refused.text());
