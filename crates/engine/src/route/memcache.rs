@@ -97,9 +97,10 @@ impl Core {
 
     /// Acts on a request. `false`: it is to be read again when there is a connection for it.
     fn memcache_request(&mut self, c: u32, request: &Request, args: &Args, bytes: &[u8]) -> bool {
-        self.count_client(c, PoolMetric::ClientRequests);
+        let client = &self.replies.clients[c];
+        let (pool, slot) = (client.pool, client.slot);
+        self.count_pool(pool, PoolMetric::ClientRequests).add(1);
         let view = args.view(bytes);
-        let pool = self.replies.clients[c].pool;
         match request.verb {
             Verb::Quit => self.quit_client(c, false),
             Verb::Version => {
@@ -149,7 +150,8 @@ impl Core {
                     Target::Request(self.replies.ask(c, bytes.len()))
                 };
                 let care = Care { again: read, fragile: request.data.is_some(), skip: 0 };
-                self.forward_as(c, server, target, care, |out| encode::forward(request, bytes, args, out));
+                let write = |out: &mut Vec<u8>| encode::forward(request, bytes, args, out);
+                self.forward_on((pool, slot), server, target, care, write);
             }
         }
         true

@@ -368,8 +368,8 @@ impl Core {
     }
 
     /// The same for a client of this pool whose requests go over connections of that place.
-    #[inline(always)]
-    fn forward_on(
+    #[inline(always)] // into the ways of one key
+    pub(crate) fn forward_on(
         &mut self,
         (pool, slot): (u32, u32),
         server: Option<u32>,
