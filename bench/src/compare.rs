@@ -157,18 +157,11 @@ fn set_of(options: &Options) -> String {
 
 /// The programs that can be had, with their versions; what cannot is noted.
 fn find_programs(options: &Options, record: &mut Record) -> Vec<Program> {
-    let mut programs = Vec::new();
-    for &kind in &options.proxies {
-        match Program::find(kind, &options.paths) {
-            Ok(program) => {
-                record.versions.extend(program.version().map(|version| (kind.name().to_owned(), version)));
-                programs.push(program);
-            }
-            Err(error) => note(record, format!("{} left out: {error:#}", kind.name())),
-        }
-    }
-    record.notes.extend(programs.iter().filter_map(|program| program.kind.note()).map(str::to_owned));
-    programs
+    let found = Program::find_all(&options.proxies, &options.paths);
+    record.versions.extend(found.versions);
+    found.missing.into_iter().for_each(|text| note(record, text));
+    record.notes.extend(found.programs.iter().filter_map(|program| program.kind.note()).map(str::to_owned));
+    found.programs
 }
 
 fn note(record: &mut Record, text: String) {

@@ -112,16 +112,10 @@ pub(crate) fn memory(options: &Options, stop: &AtomicBool) -> Result<MemoryRecor
     let (redis, flag) = server_program(Protocol::Redis);
     let redis = find_program(redis).context("redis-server is not installed")?;
     record.versions.insert("redis-server".to_owned(), version_of(&redis, flag));
-    let mut programs = Vec::new();
-    for &kind in &options.proxies {
-        match Program::find(kind, &options.paths) {
-            Ok(program) => {
-                record.versions.extend(program.version().map(|version| (kind.name().to_owned(), version)));
-                programs.push(program);
-            }
-            Err(error) => record.notes.push(format!("{} left out: {error:#}", kind.name())),
-        }
-    }
+    let found = Program::find_all(&options.proxies, &options.paths);
+    record.versions.extend(found.versions);
+    record.notes.extend(found.missing);
+    let programs = found.programs;
     for situation in situations {
         for program in &programs {
             eprintln!("bench: {}: {}", program.kind.name(), situation.what);

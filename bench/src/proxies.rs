@@ -111,7 +111,32 @@ pub(crate) struct Program {
     pub(crate) path: PathBuf,
 }
 
+/// What was found of the proxies that are to run.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) programs: Vec<Program>,
+    /// Name and version of each that tells it.
+    pub(crate) versions: Vec<(String, String)>,
+    /// A sentence for each that is not there.
+    pub(crate) missing: Vec<String>,
+}
+
 impl Program {
+    /// Those of these kinds that can be had, with their versions; what cannot is said.
+    pub(crate) fn find_all(kinds: &[Kind], paths: &Paths) -> Found {
+        let mut found = Found::default();
+        for &kind in kinds {
+            match Program::find(kind, paths) {
+                Ok(program) => {
+                    found.versions.extend(program.version().map(|version| (kind.name().to_owned(), version)));
+                    found.programs.push(program);
+                }
+                Err(error) => found.missing.push(format!("{} left out: {error:#}", kind.name())),
+            }
+        }
+        found
+    }
+
     /// Finds the program of a proxy; cashew is built unless its path is given.
     ///
     /// # Errors

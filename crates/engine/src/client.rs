@@ -41,16 +41,16 @@ pub struct Client {
     pub in_order: bool,
     /// The large request that it is in the middle of.
     pub transfer: Transfer,
-    /// Whether that wait was too long.
-    pub lane_refused: bool,
     /// Its `noreply` requests that are under way.
-    pub unheard: u32,
+    pub noreplies: u32,
     /// Whether it is not read because buffers take too much memory.
     pub pressed: bool,
     /// Whether its `rest` was half a request then, and not requests that wait for something else.
     pub half: bool,
     /// Whether that request waits for a connection of its own.
     pub awaits_lane: bool,
+    /// Whether that wait was too long.
+    pub lane_refused: bool,
     /// Whether an `Output::WriteClient` is out for it.
     pub dirty: bool,
     /// Whether it has said the pool's password, where there is one.
@@ -150,7 +150,7 @@ impl Client {
             in_order: false,
             transfer: Transfer::None,
             lane_refused: false,
-            unheard: 0,
+            noreplies: 0,
             pressed: false,
             half: false,
             awaits_lane: false,
@@ -195,7 +195,7 @@ impl Client {
 
     /// Whether all it asked is answered, or, where it wants no reply, done.
     pub fn is_done(&self) -> bool {
-        self.head == NONE && self.unheard == 0
+        self.head == NONE && self.noreplies == 0
     }
 
     /// Whether it has so much outstanding or unread that nothing more is taken from it.

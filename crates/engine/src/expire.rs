@@ -262,7 +262,7 @@ impl Core {
             let Some(c) = self.client_of(target) else { continue };
             self.replies.clients[c].in_order = true;
             if let Target::Noreply(_) = target {
-                self.replies.clients[c].unheard -= 1;
+                self.replies.clients[c].noreplies -= 1;
                 // It is waited for like any other, though it is answered with nothing.
                 let request = self.replies.ask(c, 0);
                 self.conns[s].queue[index].target = Target::Quiet(request);

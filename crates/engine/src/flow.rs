@@ -395,8 +395,8 @@ impl Core {
     pub(crate) fn heard(&mut self, id: ClientId) {
         let Some(c) = self.replies.clients.live(id) else { return };
         let client = &mut self.replies.clients[c];
-        client.unheard = client.unheard.saturating_sub(1);
-        if client.unheard == 0 && client.paused {
+        client.noreplies = client.noreplies.saturating_sub(1);
+        if client.noreplies == 0 && client.paused {
             self.resume(c);
             self.settle(c);
         }

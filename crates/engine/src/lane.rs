@@ -52,7 +52,7 @@ impl Core {
         write: impl FnOnce(&mut Vec<u8>),
     ) -> OnLane {
         let client = &self.replies.clients[c];
-        let (pool, resp3, busy) = (client.pool, client.resp3, client.head != NONE || client.unheard > 0);
+        let (pool, resp3, busy) = (client.pool, client.resp3, client.head != NONE || client.noreplies > 0);
         let may = |server: &u32| !busy && !self.owes_deletes(pool, *server);
         let Some(server) = server.filter(may) else { return OnLane::No };
         let refused = std::mem::take(&mut self.replies.clients[c].lane_refused);

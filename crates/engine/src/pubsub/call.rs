@@ -15,7 +15,7 @@ impl Core {
         let own = client.session.as_ref().and_then(|session| session.subscriptions.as_ref());
         let calls = own.map_or(0, |own| own.calls.len());
         // A confirmation must not wait behind another reply: messages follow it at once.
-        if client.queued as usize != calls || client.unheard > 0 {
+        if client.queued as usize != calls || client.noreplies > 0 {
             return false;
         }
         if let Err(text) = self.check_room(own.map(|own| &**own), args) {

@@ -91,7 +91,7 @@ impl Core {
 
     /// The target of a request that wants no reply.
     pub(crate) fn noreply(&mut self, c: u32) -> Target {
-        self.replies.clients[c].unheard += 1;
+        self.replies.clients[c].noreplies += 1;
         Target::Noreply(self.replies.clients.id(c))
     }
 
