@@ -1,0 +1,1 @@
+//! What servers may send, and what becomes of it.
