@@ -55,6 +55,12 @@ pub(super) fn write(score: f64, form: Form, resp3: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// Integers up to here have all their digits in the short form (redis' double2ll): half of the greatest 64-bit one.
+const SHORT_WHOLE: f64 = (1u64 << 62) as f64;
+
+/// The same of the long form, which has 17 digits.
+const LONG_WHOLE: f64 = 1e16;
+
 fn text_of(score: f64, form: Form) -> Vec<u8> {
     let mut text = Vec::with_capacity(24);
     if score.is_infinite() {
@@ -65,8 +71,8 @@ fn text_of(score: f64, form: Form) -> Vec<u8> {
         text.push(b'-');
     }
     let score = score.abs();
-    if score < 1e15 && score.fract() == 0.0 {
-        // Most scores are such, and all forms of them are the same.
+    let whole_below = if form == Form::Short { SHORT_WHOLE } else { LONG_WHOLE };
+    if score <= whole_below && score.fract() == 0.0 {
         encode::decimal(score as u64, &mut text);
         return text;
     }
@@ -159,13 +165,15 @@ mod tests {
         check(-0.0, "-0", "-0");
         check(3.0, "3", "3");
         check(1e15, "1000000000000000", "1000000000000000");
-        check(1e7 / 3.0, "3333333.3333333335", "3333333.3333333335");
-        check(1e17, "1e+17", "1e+17");
-        check(1e16, "1e+16", "10000000000000000");
+        check(1e7 / 3.0, "3.3333333333333335e+6", "3333333.3333333335");
+        check(1e17, "100000000000000000", "1e+17");
+        check(1e16, "10000000000000000", "10000000000000000");
         check(123456789e10, "1234567890000000000", "1.23456789e+18");
         check(1e-7, "1e-7", "9.9999999999999995e-08");
         check(0.00001, "0.00001", "1.0000000000000001e-05");
         check(0.0001, "0.0001", "0.0001");
+        check(5e18, "5e+18", "5e+18");
+        check(123456789e11, "1.23456789e+19", "1.23456789e+19");
         check(1.5e300, "1.5e+300", "1.5000000000000001e+300");
         check(f64::INFINITY, "inf", "inf");
         check(f64::NEG_INFINITY, "-inf", "-inf");
