@@ -74,7 +74,7 @@ fn a_full_file_means_what_it_says() {
             pinned_connections: 7,
             cluster_emulation: ClusterEmulation::At("cache.example".into(), 7000),
             cross_server: CrossServer::Gather,
-            gather_limit: Bytes(1 << 20),
+            gather_limit: Bytes(2 << 20),
             client_request_limit: Bytes(8 << 20),
             client_output_limit: Bytes(256 << 10),
             client_output_hard_limit: Bytes(16 << 20),
@@ -109,7 +109,7 @@ fn what_is_not_said_takes_its_default() {
     assert_eq!((pool.server_retry_timeout, pool.client_connections), (Millis(30_000), 0));
     assert_eq!((pool.max_request_size, pool.max_reply_size), (Bytes(512 << 20), Bytes(512 << 20)));
     assert_eq!((pool.pinned_connections, &pool.cluster_emulation), (1024, &ClusterEmulation::Off));
-    assert_eq!((pool.cross_server, pool.gather_limit), (CrossServer::Refuse, Bytes(4 << 20)));
+    assert_eq!((pool.cross_server, pool.gather_limit), (CrossServer::Refuse, Bytes(1 << 20)));
     assert_eq!((pool.client_max_pipeline, pool.client_output_limit), (4096, Bytes(1 << 20)));
     assert_eq!(settings.process, ProcessSection::default());
     let defaults = process_defaults();
@@ -367,7 +367,7 @@ alpha:
   server_idle_timeout: 60s
   client_idle_timeout: 10m
   cross_server: gather
-  gather_limit: 1mb
+  gather_limit: 2mb
   client_request_limit: 8mb
   client_output_limit: 256kb
   client_output_hard_limit: 16mb

@@ -49,6 +49,15 @@ fn every_command_that_is_gathered_is_one_that_reads() {
 }
 
 #[test]
+fn the_list_of_commands_says_which_they_are() {
+    let rows = include_str!("../../data/redis-routes.csv").lines();
+    let noted = rows.filter(|row| row.contains("`cross_server: gather`"));
+    let mut names: Vec<&str> = noted.filter_map(|row| row.split(',').next()).collect();
+    names.sort_unstable();
+    assert_eq!(names, GATHERED);
+}
+
+#[test]
 fn each_key_is_asked_in_its_commands_way() {
     let asked = |words: &str, index: usize| {
         let mut out = Vec::new();

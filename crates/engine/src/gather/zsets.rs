@@ -41,6 +41,9 @@ fn zero_if_nan(score: f64) -> f64 {
     if score.is_nan() { 0.0 } else { score }
 }
 
+/// So many scores of a set are looked at for how its server writes them.
+const LOOKED_AT: usize = 64;
+
 /// Members with their scores.
 type Scored<'a> = Vec<(&'a [u8], f64)>;
 
@@ -135,7 +138,9 @@ fn scored<'a>(reply: &'a [u8], form: &mut Option<Form>) -> Option<Scored<'a>> {
             _ => resp::bulk(score)?,
         };
         let score = score::parse(text)?;
-        *form = form.or_else(|| Form::of(text, score));
+        if form.is_none() && members.len() < LOOKED_AT {
+            *form = Form::of(text, score);
+        }
         members.push((resp::bulk(member)?, score));
     }
     (taken == count).then_some(members)
