@@ -10,6 +10,7 @@ fn rig(limit: usize) -> Rig {
     let mut view = pool_with(Protocol::Redis, 2, "cross_server: gather", |_| Standing::In);
     (view.gather, view.stream_from) = (Some(limit), 100);
     view.timeout_us = Some(1_000_000);
+    view.retry_reads = true;
     Rig::new(view)
 }
 
@@ -68,6 +69,9 @@ fn what_fails_is_the_answer() {
     assert_eq!(rig.read(client), "-ERR Invalid argument\r\n", "no set");
     rig.send(client, &ask);
     rig.reply(0, set(&["x"]));
+    rig.sent(1);
+    rig.lose(1, Cause::Reset);
+    assert_eq!(rig.sent(1).as_bytes(), request(&format!("SMEMBERS {b}")), "a read is asked once more");
     rig.lose(1, Cause::Reset);
     assert_eq!(rig.read(client), "-ERR Connection reset by peer\r\n");
     rig.send(client, &ask);
@@ -102,6 +106,22 @@ fn what_is_too_much_is_swallowed_as_it_comes_and_others_go_on() {
     rig.reply_first(0, set(&["x"]));
     rig.reply(1, set(&["y"]));
     assert_eq!(rig.read(client), set(&["x", "y"]));
+    assert_eq!(rig.core.usage().requests, 0);
+}
+
+#[test]
+fn a_large_part_that_is_not_too_much_is_collected() {
+    let mut rig = rig(3000);
+    let (client, other, a, b) = (rig.client(), rig.client(), rig.key(0, 0), rig.key(1, 0));
+    rig.send(client, request(&format!("SDIFF {a} {b}")));
+    rig.send(other, request(&format!("GET {a}")));
+    let member = "$10\r\n0123456789\r\n";
+    rig.reply(0, format!("*100\r\n{}$1", member.repeat(60)));
+    rig.reply(0, "$1\r\nv\r\n");
+    assert_eq!(rig.read(other), "$1\r\nv\r\n", "who waited behind it is served elsewhere");
+    rig.reply(1, set(&["x"]));
+    rig.reply_first(0, format!("0\r\n0123456789\r\n{}", member.repeat(39)));
+    assert_eq!(rig.read(client), set(&["0123456789"]));
     assert_eq!(rig.core.usage().requests, 0);
 }
 
