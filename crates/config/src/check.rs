@@ -174,6 +174,8 @@ fn check_pool(name: &Word, fields: &mut Fields<'_, '_>, resolve: &Resolve<'_>) -
         client_max_pipeline: fields.value("client_max_pipeline", read::number),
         pinned_connections: fields.value("pinned_connections", read::number),
         cluster_emulation: fields.value("cluster_emulation", read::cluster_emulation),
+        cross_server: fields.value("cross_server", read::cross_server),
+        gather_limit: fields.value("gather_limit", read::bytes),
         client_request_limit: fields.value("client_request_limit", read::bytes),
         client_output_limit: fields.value("client_output_limit", read::bytes),
         client_output_hard_limit: fields.value("client_output_hard_limit", read::bytes),

@@ -28,8 +28,8 @@ pub use crate::check::load;
 pub use crate::markdown::{help, markdown};
 pub use crate::mistake::Mistake;
 pub use crate::settings::{
-    Address, ClusterEmulation, Listen, OnFailure, OnReturn, Partial, Pool, Process, ProcessSection, Protocol,
-    STANDBY_PREFIX, Server, Settings, Timeout,
+    Address, ClusterEmulation, CrossServer, Listen, OnFailure, OnReturn, Partial, Pool, Process,
+    ProcessSection, Protocol, STANDBY_PREFIX, Server, Settings, Timeout,
 };
 pub use crate::units::{Bytes, Millis};
 

@@ -152,6 +152,10 @@ pub const POOL: &[Row] = &[
         "How many server connections the clients of one worker thread may have to themselves, for WATCH and blocking commands. A client beyond it reads an error."),
     row("cluster_emulation", Text, "", "false", Cashew,
         "`true`: the pool passes for a redis cluster of one server that has all slots, at the address that a client is connected to, so that clients which only know clusters connect; or `host:port`: the address that they are told, where they reach the proxy by another than it knows of. Set `hash_tag: \"{}\"` with it, else keys that are of one slot may be on several servers. Redis pools only."),
+    row("cross_server", OneOf(&["refuse", "gather"]), "", "refuse", Cashew,
+        "What becomes of a read whose keys are on several servers: an error (`refuse`), or, for SUNION, SINTER, SDIFF, SINTERCARD, ZUNION, ZINTER, ZDIFF, ZINTERCARD, PFCOUNT and LCS, the proxy fetches the values and makes the answer itself (`gather`). Writes over several servers are always refused. Redis pools only."),
+    row("gather_limit", Size { min: 1 << 10, max: 1 << 30 }, "bytes", "1mb", Cashew,
+        "With `cross_server: gather`, how many bytes of values may be fetched for one request; more is an error. One megabyte of small members keeps its worker busy for some 20 ms."),
     row("client_output_hard_limit", Size { min: 4 << 10, max: SIZE_MAX }, "bytes", "256mb", Cashew,
         "A client that leaves so many bytes of replies unread, and is owed more, is closed: what it had asked before reading from it paused may be that much."),
 ];

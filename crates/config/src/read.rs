@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use placement::{DistributionKind, HashKind, HashTag};
 
 use crate::options::{Kind, Row};
-use crate::settings::{ClusterEmulation, OnFailure, OnReturn, Partial};
+use crate::settings::{ClusterEmulation, CrossServer, OnFailure, OnReturn, Partial};
 use crate::suggest::did_you_mean;
 use crate::units::{Bytes, Millis};
 
@@ -78,6 +78,14 @@ pub(crate) fn cluster_emulation(_: &Row, text: &str) -> Result<ClusterEmulation,
             let whole = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic());
             Ok(ClusterEmulation::At(host.to_owned(), port.filter(|_| whole).ok_or_else(wrong)?))
         }
+    }
+}
+
+pub(crate) fn cross_server(row: &Row, text: &str) -> Result<CrossServer, String> {
+    match text {
+        "refuse" => Ok(CrossServer::Refuse),
+        "gather" => Ok(CrossServer::Gather),
+        _ => Err(one_of(row, text)),
     }
 }
 

@@ -96,6 +96,10 @@ pub struct Pool {
     pub pinned_connections: u32,
     /// Whether the pool passes for a redis cluster.
     pub cluster_emulation: ClusterEmulation,
+    /// What becomes of reads whose keys are on several servers.
+    pub cross_server: CrossServer,
+    /// Bytes that may be fetched for one of them.
+    pub gather_limit: Bytes,
     /// Bytes of unanswered requests of one client at which reading from it pauses.
     pub client_request_limit: Bytes,
     /// Unread bytes of replies at which reading from that client pauses.
@@ -160,6 +164,15 @@ pub enum OnReturn {
     Flush,
     /// The keys that were written elsewhere meanwhile go.
     Invalidate,
+}
+
+/// What becomes of reads whose keys are on several servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrossServer {
+    /// They are refused.
+    Refuse,
+    /// The values are fetched and the answer is made here.
+    Gather,
 }
 
 /// What a multi-get answers for the keys of a server that fails.

@@ -276,6 +276,7 @@ const DIFFERENCES: &[(&str, bool, &str)] = &[
     ("client_max_pipeline: 100", true, "new"),
     ("pinned_connections: 100", true, "new"),
     ("cluster_emulation: true", true, "new"),
+    ("cross_server: gather", true, "new"),
     ("client_output_limit: 1mb", true, "new"),
     ("timeout: 4294967297", false, "nutcracker quietly uses 1, the number modulo 2^32"),
     (

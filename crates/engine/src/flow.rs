@@ -13,6 +13,7 @@ use crate::id::{ClientId, ConnId};
 use crate::limits::{
     COLLECTED_BYTES, DEAF_US, FLOWS_PER_WORKER, PATIENCE_US, PIECE_BYTES, PIECE_WAIT_US, TRANSFER_BYTES,
 };
+use crate::merge::Merge;
 use crate::output::Output;
 use crate::request::{Page, State, Target};
 use crate::server_conn::{Flow, InFlight, Scan};
@@ -36,8 +37,15 @@ impl Core {
                 Scan::Resp(_) | Scan::Feed(_) => 0,
                 Scan::Memcache(scan) => scan.announced(),
             };
-            let large = self.topology.pools[conn.pool as usize].stream_from;
-            if announced.max(bytes.len()) < large || announced == 0 {
+            let view = &self.topology.pools[conn.pool as usize];
+            let (large, gather) = (view.stream_from, view.gather);
+            let here = announced.max(bytes.len());
+            if announced == 0 {
+                return Some(0);
+            }
+            let too_much =
+                gather.is_some_and(|limit| here >= limit.min(large)) && self.gathers_too_much(s, here);
+            if here < large && !too_much {
                 return Some(0);
             }
             self.begin_flow(s)?;
@@ -54,6 +62,12 @@ impl Core {
             return None;
         };
         let request = match entry.target {
+            Target::Part { merge, part } if self.merges.get(merge).is_some_and(Merge::is_over) => {
+                // The client reads an error whatever comes.
+                self.conns[s].queue[0].target = Target::Nobody;
+                self.take_part(merge, part, 0, |_| {});
+                None
+            }
             // Parts are put together first, and an answer in the proxy's words needs nothing of this.
             Target::Part { .. } | Target::Instead(..) | Target::Scan(_) => {
                 self.make_way(s);

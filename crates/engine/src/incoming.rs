@@ -307,6 +307,9 @@ impl Core {
         write(&mut reply);
         let state = &mut self.merges[merge];
         state.parts[part as usize].reply = reply;
+        if state.gather.is_some() {
+            state.note_gathered(part);
+        }
         state.outstanding -= 1;
         if state.outstanding == 0 {
             self.finish_merge(merge);
@@ -320,6 +323,9 @@ impl Core {
         let waited = Latency::of_us(self.now.mono_us.saturating_sub(done.at_us));
         self.shard.pool_shard(done.pool as usize).latency.record(waited);
         self.replies.answer(done.request, |out| done.write(view.protocol, name, out));
+        if let Some(plan) = done.gather.take() {
+            self.pools[done.pool as usize].score_form = plan.form();
+        }
         self.spare_merge(done);
     }
 }

@@ -31,6 +31,7 @@ pub mod error;
 mod expire;
 mod failure;
 mod flow;
+mod gather;
 pub mod id;
 mod incoming;
 pub mod input;

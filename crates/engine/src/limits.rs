@@ -123,6 +123,12 @@ pub const FLOWS_PER_WORKER: usize = 32;
 /// Connections to one server that timed out and wait for late replies; beyond it the oldest is closed.
 pub const RETIRED_PER_SERVER: usize = 2;
 
+/// Keys of a request that are gathered from several servers: each is a request of its own.
+pub const GATHER_KEYS: usize = 1024;
+
+/// Pairs of bytes that LCS compares for keys on several servers: some 10 ms of a worker, and 8 MB while it is at it.
+pub const LCS_CELLS: usize = 4 << 20;
+
 const _: () = assert!(SMALL_BUFFER_BYTES <= BUFFER_BYTES);
 
 /// Scripts that each worker remembers per pool, to tell a server that has forgotten one.

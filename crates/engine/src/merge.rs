@@ -1,6 +1,7 @@
 //! Many replies → one. A merge is made when a request is split over servers or sent to all of them;
 //! its parts fill in any order, and the last one in writes the client's reply.
 
+use crate::gather::Plan;
 use config::Protocol;
 use wire::limits::Limits;
 use wire::memcache;
@@ -28,6 +29,8 @@ pub struct Merge {
     pub order: Vec<u32>,
     /// The keys in the order asked, where the reply names them (memcached).
     pub keys: Keys,
+    /// What is made of the parts where they are gathered.
+    pub(crate) gather: Option<Box<Plan>>,
 }
 
 /// One server's share.
@@ -102,6 +105,8 @@ pub enum How {
     Most,
     /// Names and integers, element by element: the greatest integer for each name.
     Counts,
+    /// As the merge's plan says.
+    Gathered,
     /// memcached VALUE blocks in the order of the keys; `true`: a failed server's keys are misses.
     Values(bool),
     /// memcached STAT lines: numbers added up.
@@ -151,6 +156,28 @@ impl Merge {
         self.parts.clear();
         self.order.clear();
         self.keys.clear();
+        self.gather = None;
+    }
+
+    /// A part of what is gathered has `len` bytes so far; `false`: it is too much.
+    pub(crate) fn note_coming(&mut self, part: u32, len: usize) -> bool {
+        let (Some(plan), Some(part)) = (&mut self.gather, self.parts.get_mut(part as usize)) else {
+            return true;
+        };
+        plan.note(&mut part.at, len)
+    }
+
+    /// Whether what is gathered is too much.
+    pub(crate) fn is_over(&self) -> bool {
+        self.gather.as_ref().is_some_and(|plan| plan.is_over())
+    }
+
+    /// A part of what is gathered is here. Where it is too much nothing of it is kept.
+    pub(crate) fn note_gathered(&mut self, part: u32) {
+        let len = self.parts.get(part as usize).map_or(0, |part| part.reply.len());
+        if !self.note_coming(part, len) {
+            self.parts.iter_mut().for_each(|part| part.reply = Vec::new());
+        }
     }
 
     /// Writes the client's reply. `names` gives a server's name by index.
@@ -170,6 +197,10 @@ impl Merge {
     }
 
     fn write_redis(&mut self, out: &mut Vec<u8>) -> Option<()> {
+        if let Some(plan) = &mut self.gather {
+            let replies: Vec<&[u8]> = self.parts.iter().map(|part| part.reply.as_slice()).collect();
+            return plan.write(&replies, self.resp3, out);
+        }
         let fine = |part: &&Part| !is_error(&part.reply);
         if matches!(self.how, How::OneOk | How::Killed) {
             out.extend_from_slice(&self.parts.iter().find(fine)?.reply);

@@ -2,6 +2,7 @@
 
 use crate::core::Core;
 use crate::error::Cause;
+use crate::gather::Form;
 use crate::id::ConnId;
 use crate::limits::{FIRST_RECONNECT_US, SLOWEST_RECONNECT_US};
 use crate::output::Output;
@@ -26,6 +27,8 @@ pub struct PoolState {
     pub(crate) scripts: Scripts,
     /// Whether its clients' requests wait.
     pub(crate) pause: Option<Pause>,
+    /// How its servers write scores, as far as they have told.
+    pub(crate) score_form: Option<Form>,
 }
 
 /// A worker's side of a server.
@@ -82,6 +85,7 @@ impl PoolState {
             pinned: 0,
             scripts: Scripts::default(),
             pause: None,
+            score_form: None,
         }
     }
 }

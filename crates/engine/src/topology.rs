@@ -4,7 +4,8 @@
 
 use crate::command::CommandSet;
 use config::{
-    Address, Bytes, ClusterEmulation, Millis, OnFailure, OnReturn, Partial, Pool, Protocol, Server, Settings,
+    Address, Bytes, ClusterEmulation, CrossServer, Millis, OnFailure, OnReturn, Partial, Pool, Protocol,
+    Server, Settings,
 };
 use placement::{DistributionKind, Member, Placement, Ring};
 use wire::limits::Limits;
@@ -80,6 +81,8 @@ pub struct PoolView {
     pub cluster: ClusterEmulation,
     /// Whether a read whose connection broke may be sent once more.
     pub retry_reads: bool,
+    /// Reads of keys on several servers are gathered, of so many bytes at most; `None`: they are refused.
+    pub gather: Option<usize>,
     /// What a multi-get answers for keys of a server that fails: a miss, or (false) an error.
     pub partial_is_miss: bool,
 }
@@ -225,6 +228,7 @@ impl PoolView {
             pinned_connections: pool.pinned_connections as usize,
             cluster: pool.cluster_emulation.clone(),
             retry_reads: pool.retry_reads,
+            gather: (pool.cross_server == CrossServer::Gather).then(|| size(pool.gather_limit)),
             partial_is_miss: pool.partial == Partial::Miss,
         }
     }

@@ -41,10 +41,11 @@ pub(super) fn parse(text: &str, program: &str) -> Option<Profile> {
                 "fn" => function = value,
                 "cfn" => callee = value,
                 "calls" => {
-                    if ALLOCATORS.contains(&callee) {
+                    // A call outside of what is counted is named when a system call came of it, with no instructions.
+                    let counted = lines.next()?.split(' ').nth(1) != Some("0");
+                    if ALLOCATORS.contains(&callee) && counted {
                         profile.allocations += value.split(' ').next()?.parse::<u64>().ok()?;
                     }
-                    lines.next()?;
                 }
                 _ => {}
             }
@@ -103,6 +104,9 @@ calls=3 200
 
 fn=worker::tick::Worker::turn
 20 7 4
+cfn=malloc
+calls=1980 200
+21 0 2
 
 ob=/lib/libc.so.6
 fl=./malloc.c

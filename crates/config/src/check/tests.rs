@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use placement::{DistributionKind, HashKind, HashTag};
 
 use super::*;
-use crate::settings::{Address, ClusterEmulation, Listen, OnReturn};
+use crate::settings::{Address, ClusterEmulation, CrossServer, Listen, OnReturn};
 use crate::units::{Bytes, Millis};
 
 #[test]
@@ -73,6 +73,8 @@ fn a_full_file_means_what_it_says() {
             client_max_pipeline: 100,
             pinned_connections: 7,
             cluster_emulation: ClusterEmulation::At("cache.example".into(), 7000),
+            cross_server: CrossServer::Gather,
+            gather_limit: Bytes(2 << 20),
             client_request_limit: Bytes(8 << 20),
             client_output_limit: Bytes(256 << 10),
             client_output_hard_limit: Bytes(16 << 20),
@@ -107,6 +109,7 @@ fn what_is_not_said_takes_its_default() {
     assert_eq!((pool.server_retry_timeout, pool.client_connections), (Millis(30_000), 0));
     assert_eq!((pool.max_request_size, pool.max_reply_size), (Bytes(512 << 20), Bytes(512 << 20)));
     assert_eq!((pool.pinned_connections, &pool.cluster_emulation), (1024, &ClusterEmulation::Off));
+    assert_eq!((pool.cross_server, pool.gather_limit), (CrossServer::Refuse, Bytes(1 << 20)));
     assert_eq!((pool.client_max_pipeline, pool.client_output_limit), (4096, Bytes(1 << 20)));
     assert_eq!(settings.process, ProcessSection::default());
     let defaults = process_defaults();
@@ -363,6 +366,8 @@ alpha:
   connect_timeout: 250
   server_idle_timeout: 60s
   client_idle_timeout: 10m
+  cross_server: gather
+  gather_limit: 2mb
   client_request_limit: 8mb
   client_output_limit: 256kb
   client_output_hard_limit: 16mb

@@ -6,6 +6,7 @@ pub(crate) mod clients;
 mod cluster;
 mod fanout;
 mod fixed;
+mod gather;
 pub(crate) mod halt;
 mod hush;
 mod info;

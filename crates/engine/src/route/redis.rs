@@ -248,7 +248,10 @@ impl Core {
         let server = match self.place_all(pool, args, keys) {
             Ok(server) => server,
             Err((first, other)) => {
-                self.refuse_cross_server(c, args.get(first as usize), args.get(other as usize));
+                if !self.gather(c, command, args, keys) {
+                    let hint = if command.gathers() { ", or cross_server: gather" } else { "" };
+                    self.refuse_keys(c, args.get(first as usize), args.get(other as usize), hint);
+                }
                 return true;
             }
         };
@@ -330,6 +333,10 @@ impl Core {
 
     /// Says that two keys of a request are on different servers.
     pub(crate) fn refuse_cross_server(&mut self, c: u32, first: &[u8], other: &[u8]) {
+        self.refuse_keys(c, first, other, "");
+    }
+
+    fn refuse_keys(&mut self, c: u32, first: &[u8], other: &[u8], hint: &str) {
         let pool = self.replies.clients[c].pool;
         let mut text = b"-CROSSSLOT Keys in request don't hash to the same slot: ".to_vec();
         for (index, key) in [first, other].into_iter().enumerate() {
@@ -341,7 +348,9 @@ impl Core {
             text.extend_from_slice(b"' is on ");
             text.extend_from_slice(server.as_bytes());
         }
-        text.extend_from_slice(b"; a hash tag keeps keys together\r\n");
+        text.extend_from_slice(b"; a hash tag keeps keys together");
+        text.extend_from_slice(hint.as_bytes());
+        text.extend_from_slice(b"\r\n");
         self.answer_now(c, |out| out.extend_from_slice(&text));
     }
 
