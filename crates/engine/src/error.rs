@@ -32,6 +32,11 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Whether the server has ended the connection, as one may that owes nothing.
+    pub(crate) fn is_end(self) -> bool {
+        matches!(self, Cause::Closed | Cause::Reset | Cause::BrokenPipe)
+    }
+
     /// The reason as the client reads it, after `-ERR ` or `SERVER_ERROR `.
     pub fn text(self) -> &'static str {
         match self {

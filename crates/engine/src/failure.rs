@@ -25,8 +25,11 @@ impl Core {
     /// Answers `target` with an error.
     pub(crate) fn fail(&mut self, protocol: Protocol, target: Target, text: &str) {
         match target {
+            Target::Exec(request) => {
+                self.end_watch(request);
+                self.answer_error(request, protocol, text);
+            }
             Target::Request(request)
-            | Target::Exec(request)
             | Target::Awaited(request)
             | Target::Script(request)
             | Target::Scan(Page { request, .. })
@@ -59,7 +62,7 @@ impl Core {
         // A server that owes nothing may close: what was queued since has not left and goes elsewhere.
         let owed = conn.queue.iter().skip(conn.expired).any(|entry| entry.start < conn.stream.written());
         let idle = !owed && conn.flow.is_none() && conn.phase == Phase::Ready;
-        let ended = matches!(cause, Cause::Closed | Cause::Reset | Cause::BrokenPipe);
+        let ended = cause.is_end();
         // From a retired connection nothing moves: it would come behind younger requests on the current one. A request
         // alone on a lane has nothing that it could overtake.
         let alone = conn.lane && conn.queue.len() == 1 && conn.flow.is_none();

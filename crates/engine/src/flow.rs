@@ -62,6 +62,8 @@ impl Core {
             return None;
         };
         let request = match entry.target {
+            // Of the replies before a transaction's own none is passed on.
+            _ if entry.care.skip > 0 => return Some(()),
             Target::Part { merge, part } if self.merges.get(merge).is_some_and(Merge::is_over) => {
                 // The client reads an error whatever comes.
                 self.conns[s].queue[0].target = Target::Nobody;
@@ -92,6 +94,10 @@ impl Core {
         let (pool, server) = (conn.pool as usize, conn.server as usize);
         let Some(answered) = conn.take_front() else { return Some(()) };
         let latency = self.note_answer(pool, server, &answered, true);
+        if let Target::Exec(_) = entry.target {
+            // Its client watches nothing any more, however long the reply takes.
+            self.unpin(s);
+        }
         if answered.late {
             self.shard.server(pool, server, ServerMetric::LateReplies).add(1);
         }

@@ -129,7 +129,16 @@ impl Core {
         for id in watched.into_iter().chain(session.blocked) {
             if let Some(s) = self.conns.live(id) {
                 self.unpin(s);
+                let owed = self.conns[s].queue.iter().filter_map(|entry| match entry.target {
+                    Target::Request(request) | Target::Exec(request) | Target::Awaited(request) => {
+                        Some(request)
+                    }
+                    _ => None,
+                });
+                let owed: Vec<u32> = owed.collect();
                 self.discard_conn(s);
+                // Nobody will answer them any more.
+                owed.into_iter().for_each(|request| self.replies.answer_quietly(request));
             }
         }
         if let Some(own) = session.subscriptions {

@@ -248,7 +248,7 @@ impl ServerConn {
     #[inline]
     pub fn take_begun(&mut self) -> Begun {
         let Some(mut entry) = self.queue.pop_front() else { return Begun::Nothing };
-        if entry.care.skip > 0 {
+        if entry.care.skip > 0 && entry.start < self.stream.written() {
             entry.care.skip -= 1;
             self.queue.push_front(entry);
             return Begun::Skipped;

@@ -66,6 +66,14 @@ impl Core {
         let protocol = self.topology.pools[gone.pool as usize].protocol;
         match entry.target {
             Target::Exec(request) => self.exec_unsent(request),
+            // It watches nothing then, and its EXEC will answer nil.
+            Target::Request(request)
+                if pin.purpose == Purpose::Watch && gone.replies > 0 && cause.is_end() =>
+            {
+                self.replies.answer(request, |out| encode::simple(b"OK", out));
+            }
+            // A server that served may close what owes nothing: all is asked of it again when the connection is made anew.
+            Target::Topic(_) if gone.replies > 0 && cause.is_end() => {}
             // One that never answered anything is not tried again at once.
             Target::Awaited(_) if gone.replies > 0 => match self.pin(pin.client, gone.server, pin.purpose) {
                 Ok(Some(s)) => {

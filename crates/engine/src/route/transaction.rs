@@ -7,7 +7,7 @@ use crate::command::{self, Command, Flags, Local, PubsubCommand, Route, SessionC
 use crate::core::Core;
 use crate::error::Cause;
 use crate::pinned::{ALL_PINNED, Purpose};
-use crate::request::Target;
+use crate::request::{State, Target};
 use crate::server_conn::Care;
 use crate::session::{QueuedKey, Transaction, Watch};
 use stats::PoolMetric;
@@ -340,8 +340,25 @@ impl Core {
         });
     }
 
+    /// EXEC is answered: whatever the answer, its client watches nothing any more.
+    pub(crate) fn end_watch(&mut self, request: u32) {
+        let request = &self.replies.requests[request];
+        if let State::Orphan = request.state {
+            return;
+        }
+        let c = request.client;
+        let Some(session) = &mut self.replies.clients[c].session else { return };
+        if let Watch::On { conn, .. } = std::mem::take(&mut session.watch)
+            && let Some(s) = self.conns.live(conn)
+        {
+            self.unpin(s);
+        }
+        self.drop_session_if_empty(c);
+    }
+
     /// A transaction provably never left on the connection on which its keys were watched.
     pub(crate) fn exec_unsent(&mut self, request: u32) {
+        self.end_watch(request);
         let c = self.replies.requests[request].client;
         let resp3 = self.replies.clients.get(c).is_some_and(|client| client.resp3);
         self.replies.answer(request, |out| encode::null_array(resp3, out));

@@ -300,6 +300,21 @@ fn a_lost_connection_is_made_again() {
 }
 
 #[test]
+fn who_subscribes_when_a_server_that_owes_nothing_closes_notices_nothing() {
+    let mut rig = redis(1);
+    let client = rig.client();
+    subscribe(&mut rig, client, "a");
+    rig.takes_at_most(0, 0);
+    rig.send(client, request("SUBSCRIBE b"));
+    rig.lose(0, Cause::Closed);
+    rig.later(0);
+    assert_eq!(rig.read(client), "");
+    assert_eq!(rig.sent(0).as_bytes(), requests(&["subscribe a", "subscribe b"]));
+    rig.reply(0, array(&["subscribe", "a", ":1"]) + &array(&["subscribe", "b", ":2"]));
+    assert_eq!(rig.read(client), array(&["subscribe", "b", ":2"]));
+}
+
+#[test]
 fn a_server_that_takes_connections_and_no_subscription_is_not_pestered() {
     let mut rig = redis(1);
     let client = rig.client();

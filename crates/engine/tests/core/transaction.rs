@@ -4,6 +4,7 @@ use crate::rig::{Rig, pool_with, redis, request, requests};
 use config::Protocol;
 use engine::error::Cause;
 use engine::topology::Standing;
+use stats::PoolMetric;
 
 const QUEUED: &str = "+QUEUED\r\n";
 
@@ -228,4 +229,88 @@ fn a_change_of_protocol_makes_exec_answer_nil() {
     let client = watching(&mut rig, "k");
     rig.send(client, requests(&["HELLO 3", "MULTI", "GET k", "EXEC"]));
     assert!(rig.read(client).ends_with("+OK\r\n+QUEUED\r\n_\r\n"));
+}
+
+/// Whether a transaction of a client that watches nothing runs on a connection that it shares with others.
+fn runs_unwatched(rig: &mut Rig, client: usize) {
+    rig.sent(0);
+    rig.read(client);
+    rig.send(client, requests(&["MULTI", "SET k v", "EXEC"]));
+    assert_eq!(rig.read(client), "+OK\r\n+QUEUED\r\n");
+    assert_eq!(rig.sent(0).as_bytes(), requests(&["MULTI", "SET k v", "EXEC"]));
+    let pinned = rig.registry.shards()[0].pool(0, PoolMetric::PinnedConnections).get();
+    assert_eq!(pinned, 0);
+}
+
+#[test]
+fn whatever_exec_answers_nothing_is_watched_after_it() {
+    for leaves in [0, 20] {
+        let mut rig = redis(1);
+        let client = watching(&mut rig, "k");
+        rig.takes_at_most(0, leaves);
+        rig.send(client, requests(&["MULTI", "SET k v", "EXEC"]));
+        rig.lose(0, Cause::Reset);
+        runs_unwatched(&mut rig, client);
+    }
+    let mut view = pool_with(Protocol::Redis, 1, "", |_| Standing::In);
+    view.timeout_us = Some(400_000);
+    let mut rig = Rig::new(view);
+    let client = watching(&mut rig, "k");
+    rig.send(client, requests(&["MULTI", "SET k v", "EXEC"]));
+    rig.later(401);
+    assert_eq!(rig.read(client), "+OK\r\n+QUEUED\r\n-ERR Connection timed out\r\n");
+    runs_unwatched(&mut rig, client);
+}
+
+#[test]
+fn a_large_reply_to_exec_ends_the_watch_too() {
+    let mut view = pool_with(Protocol::Redis, 1, "", |_| Standing::In);
+    view.stream_from = 100;
+    let mut rig = Rig::new(view);
+    let client = watching(&mut rig, "k");
+    rig.send(client, requests(&["MULTI", "GET k", "EXEC"]));
+    rig.reply(0, format!("+OK\r\n+QUEUED\r\n*1\r\n$200\r\n{}", "x".repeat(150)));
+    rig.reply(0, format!("{}\r\n", "x".repeat(50)));
+    assert!(rig.read(client).ends_with("x\r\n"));
+    runs_unwatched(&mut rig, client);
+}
+
+#[test]
+fn who_leaves_with_a_request_on_its_own_connection_leaves_nothing_behind() {
+    for words in [&["WATCH k"][..], &["BLPOP l 0"]] {
+        let mut rig = redis(1);
+        let client = rig.client();
+        rig.send(client, requests(words));
+        rig.vanish(client);
+        let usage = rig.core.usage();
+        assert_eq!((usage.requests, usage.in_flight, rig.open_conns(0)), (0, 0, 0), "{words:?}");
+    }
+}
+
+#[test]
+fn a_watch_that_never_left_on_a_connection_that_served_is_no_error() {
+    let mut rig = redis(1);
+    let client = watching(&mut rig, "k");
+    rig.send(client, request("UNWATCH"));
+    rig.reply(0, "+OK\r\n");
+    rig.read(client);
+    rig.takes_at_most(0, 0);
+    rig.send(client, request("WATCH k"));
+    rig.lose(0, Cause::Closed);
+    rig.send(client, requests(&["MULTI", "SET k v", "EXEC"]));
+    assert_eq!(rig.read(client), "+OK\r\n+OK\r\n+QUEUED\r\n*-1\r\n");
+}
+
+#[test]
+fn a_reply_that_nobody_asked_for_is_not_taken_for_one_inside_the_next_transaction() {
+    let mut rig = redis(1);
+    let client = rig.client();
+    rig.send(client, request("GET k"));
+    rig.reply(0, "$-1\r\n");
+    rig.read(client);
+    rig.takes_at_most(0, 0);
+    rig.send(client, requests(&["MULTI", "SET k v", "EXEC"]));
+    rig.reply(0, "$7\r\nsurplus\r\n");
+    assert_eq!(rig.open_conns(0), 0, "who says that has lost its place");
+    assert_eq!(rig.read(client), "+OK\r\n+QUEUED\r\n-ERR Invalid argument\r\n");
 }
