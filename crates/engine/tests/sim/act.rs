@@ -20,6 +20,9 @@ impl World {
         let unknown = || format!("{output:?} names nothing that is there");
         match output {
             Output::WriteClient(id) => {
+                if let Some(index) = self.guest(id) {
+                    return self.write_guest(index);
+                }
                 let index = self.client(id).ok_or_else(unknown)?;
                 self.write_client(index)
             }
@@ -56,6 +59,7 @@ impl World {
                 if self.rng.chance(500) {
                     self.work(index, usize::MAX)?;
                 }
+                self.part(index, true);
                 let peer: Peer = self.peers.swap_remove(index);
                 peer.faults
                     .into_iter()
@@ -63,14 +67,25 @@ impl World {
                     .for_each(|fault| self.log.end(fault, self.now));
                 Ok(())
             }
-            Output::CloseClient(id, closing) => self.close_client(id, closing),
+            Output::CloseClient(id, closing) => match self.guest(id) {
+                Some(index) => self.close_guest(index, closing),
+                None => self.close_client(id, closing),
+            },
             Output::PauseClient(id) => {
+                if let Some(index) = self.guest(id) {
+                    self.hall.guests[index].reading = false;
+                    return Ok(());
+                }
                 let index = self.client(id).ok_or_else(unknown)?;
                 self.clients[index].reading = false;
                 self.clients[index].slow = true;
                 Ok(())
             }
             Output::ResumeClient(id) => {
+                if let Some(index) = self.guest(id) {
+                    self.hall.guests[index].reading = true;
+                    return Ok(());
+                }
                 let index = self.client(id).ok_or_else(unknown)?;
                 let client = &self.clients[index];
                 let has_more = client.sent < client.stream.len()
@@ -273,7 +288,8 @@ impl World {
     /// Counters agree with the world, bounds hold, and what is gone was given up.
     pub(crate) fn check_tick(&self) -> Result<(), String> {
         let usage = self.core.usage();
-        let open = self.clients.iter().filter(|client| client.is_open()).count();
+        let guests = || self.hall.guests.iter().filter(|guest| guest.is_open());
+        let open = self.clients.iter().filter(|client| client.is_open()).count() + guests().count();
         let same = |what: &str, counted: u64, there: usize| {
             if counted == there as u64 {
                 Ok(())
@@ -296,6 +312,7 @@ impl World {
         let mut waiting = 0;
         for (pool, plan) in self.plan.pools.iter().enumerate() {
             let here = self.clients.iter().filter(|client| client.is_open() && client.pool == pool).count();
+            let here = here + guests().filter(|guest| guest.pool == pool).count();
             same("client_connections", self.shard.pool(pool, PoolMetric::ClientConnections).get(), here)?;
             for server in 0..plan.servers {
                 let gauge = |metric| self.shard.server(pool, server, metric).get() as i64;
@@ -333,6 +350,9 @@ impl World {
             if held > 0 && !client.blocked && self.core.usage().pieces == 0 {
                 return Err(format!("client {:?} has {held} bytes that nobody writes", client.id));
             }
+        }
+        for guest in self.hall.guests.iter().filter(|guest| guest.is_open()) {
+            most += self.plan.pools[guest.pool].max_pipeline as usize;
         }
         if requests > most {
             return Err(format!("{requests} requests wait, at most {most} can"));

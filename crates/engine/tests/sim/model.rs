@@ -7,6 +7,7 @@
 //! - `q`: a question; it holds nothing, and the answer is a stamp.
 
 use crate::shapes;
+use crate::shelf::{Shelf, is_shared};
 use std::collections::BTreeMap;
 use wire::args::ArgView;
 use wire::memcache::{Request, Verb};
@@ -49,10 +50,12 @@ pub(crate) struct Keyspace {
     counters: BTreeMap<Vec<u8>, i64>,
     /// Of each client, the newest request that stored something.
     newest: BTreeMap<Vec<u8>, u32>,
+    /// What guests share.
+    pub(crate) shelf: Shelf,
 }
 
 /// The part of a key behind its hash tag.
-fn bare(key: &[u8]) -> &[u8] {
+pub(crate) fn bare(key: &[u8]) -> &[u8] {
     match key.iter().position(|byte| *byte == b'}') {
         Some(close) if key.starts_with(b"{") => &key[close + 1..],
         _ => key,
@@ -144,6 +147,9 @@ impl Keyspace {
 
     /// What the proxy itself deletes before the server serves again.
     pub(crate) fn forget(&mut self, key: &[u8]) {
+        if is_shared(key) {
+            return self.shelf.forget(Some(key));
+        }
         self.values.remove(key);
         self.counters.remove(key);
     }
@@ -152,6 +158,7 @@ impl Keyspace {
     pub(crate) fn clear(&mut self) {
         self.values.clear();
         self.counters.clear();
+        self.shelf.forget(None);
     }
 
     /// Answers a redis command, on a connection of RESP3 or not. Hands the keys it names to `key`.

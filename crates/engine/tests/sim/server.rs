@@ -2,14 +2,17 @@
 
 use crate::check::wrong;
 use crate::faults::{EARLY, FaultLog, Faults, Why};
+use crate::ledger::Ledger;
 use crate::model::{Journal, Keyspace};
 use crate::rng::Rng;
 use crate::setup::PASSWORD;
 use crate::shapes::PUSH;
+use crate::shelf::{self, Caller, Mail, Side, Topic};
 use config::Protocol;
 use engine::error::Cause;
 use engine::id::ConnId;
 use engine::topology::PoolView;
+use std::collections::VecDeque;
 use wire::{Args, Limits, memcache, resp};
 
 #[derive(Debug)]
@@ -42,6 +45,11 @@ pub(crate) struct Peer {
     pub(crate) faults: Vec<usize>,
     /// It has taken HELLO 3.
     pub(crate) resp3: bool,
+    /// A transaction or a wait that it is in the middle of.
+    pub(crate) side: Side,
+    /// Bytes for the proxy that have left, and messages by where they end.
+    left: usize,
+    messages: VecDeque<(usize, u32, Topic)>,
     authenticated: bool,
     db: u32,
     /// The request that is not whole yet was answered already.
@@ -63,6 +71,7 @@ pub(crate) struct Desk<'a> {
     pub(crate) faults: &'a Faults,
     pub(crate) log: &'a mut FaultLog,
     pub(crate) journal: &'a mut Journal,
+    pub(crate) ledger: &'a mut Ledger,
     pub(crate) keyspace: &'a mut Keyspace,
     pub(crate) view: &'a PoolView,
     pub(crate) now: u64,
@@ -104,6 +113,9 @@ impl Peer {
             misrouted: false,
             faults: Vec::new(),
             resp3: false,
+            side: Side::default(),
+            left: 0,
+            messages: VecDeque::new(),
             authenticated: false,
             db: 0,
             refused_early: false,
@@ -118,6 +130,7 @@ impl Peer {
             && self.answered > 0
             && self.inbox.is_empty()
             && self.outbox.is_empty()
+            && self.side.waits_until.is_none()
             // The proxy reads no end of a connection that it does not read.
             && !self.held
             && !self.broken
@@ -127,7 +140,7 @@ impl Peer {
     pub(crate) fn is_busy(&self, now: u64) -> bool {
         match self.stage {
             Stage::Connecting(at, _) => at <= now,
-            Stage::Up => self.stalled_until <= now && self.has_work(),
+            Stage::Up => self.stalled_until <= now && (self.has_work() || self.waits_until() <= now),
             Stage::Gone => false,
         }
     }
@@ -136,13 +149,46 @@ impl Peer {
     pub(crate) fn wakes_at(&self) -> Option<u64> {
         match self.stage {
             Stage::Connecting(at, _) => Some(at),
-            Stage::Up => self.has_work().then_some(self.stalled_until),
+            Stage::Up if self.has_work() => Some(self.stalled_until),
+            Stage::Up => Some(self.waits_until().max(self.stalled_until)).filter(|at| *at < u64::MAX),
             Stage::Gone => None,
         }
     }
 
+    fn waits_until(&self) -> u64 {
+        self.side.waits_until.unwrap_or(u64::MAX)
+    }
+
+    /// Takes what another connection's request has brought.
+    pub(crate) fn take_mail(&mut self, mail: Mail) {
+        self.outbox.extend_from_slice(&mail.bytes);
+        match mail.message {
+            Some((id, topic)) => self.messages.push_back((self.left + self.outbox.len(), id, topic)),
+            None => self.side.waits_until = None,
+        }
+    }
+
+    /// So many bytes go out; answers the messages that are over with them.
+    pub(crate) fn hand_out(&mut self, count: usize) -> (Vec<u8>, Vec<(u32, Topic)>) {
+        let bytes = self.outbox.drain(..count).collect();
+        self.left += count;
+        let out = self.messages.partition_point(|(end, ..)| *end <= self.left);
+        (bytes, self.messages.drain(..out).map(|(_, id, topic)| (id, topic)).collect())
+    }
+
+    /// Ends a wait whose time is over.
+    pub(crate) fn end_wait(&mut self, desk: &mut Desk<'_>) -> Result<(), String> {
+        if self.waits_until() <= desk.now {
+            self.side.waits_until = None;
+            let nil = desk.keyspace.shelf.time_out(self.id, desk.now, desk.ledger)?;
+            self.outbox.extend_from_slice(&nil);
+        }
+        Ok(())
+    }
+
     fn has_work(&self) -> bool {
-        let works = !self.inbox.is_empty() && !self.waits && !self.broken;
+        let waits = self.waits || self.side.waits_until.is_some();
+        let works = !self.inbox.is_empty() && !waits && !self.broken;
         works || self.blocked || (!self.outbox.is_empty() && !self.held)
     }
 
@@ -159,7 +205,7 @@ impl Peer {
 
     /// Works on the next whole request, if there is one.
     pub(crate) fn work(&mut self, desk: &mut Desk<'_>) -> Result<bool, String> {
-        if self.broken || self.inbox.is_empty() {
+        if self.broken || self.inbox.is_empty() || self.side.waits_until.is_some() {
             return Ok(false);
         }
         let inbox = std::mem::take(&mut self.inbox);
@@ -172,7 +218,7 @@ impl Peer {
             return Ok(true);
         }
         self.waits = true;
-        let refusable = self.is_past_handshake(desk.view) && !self.may_be_greeted();
+        let refusable = self.is_past_handshake(desk.view) && !self.may_be_greeted() && !self.may_be_framed();
         if desk.rng.chance(desk.faults.early) && !self.refused_early && refusable {
             self.note(desk, Why::Early);
             self.refused_early = true;
@@ -187,6 +233,13 @@ impl Peer {
         let hello: [&[u8]; 2] = [b"*2\r\n$5\r\nHELLO\r\n", b"*5\r\n$5\r\nHELLO\r\n"];
         self.answered == 0
             && hello.iter().any(|hello| hello.starts_with(&self.inbox) || self.inbox.starts_with(hello))
+    }
+
+    /// Whether the half of a request that is here may be the begin or end of a transaction: no server refuses those alone.
+    fn may_be_framed(&self) -> bool {
+        let words: [&[u8]; 3] =
+            [b"*1\r\n$5\r\nMULTI\r\n", b"*1\r\n$4\r\nEXEC\r\n", b"*1\r\n$7\r\nUNWATCH\r\n"];
+        words.iter().any(|word| word.starts_with(&self.inbox))
     }
 
     fn is_past_handshake(&self, view: &PoolView) -> bool {
@@ -209,6 +262,22 @@ impl Peer {
         let resp3 = self.resp3;
         if !self.is_past_handshake(desk.view) {
             return Err(format!("before AUTH or SELECT the proxy sent {}", inbox[..len].escape_ascii()));
+        }
+        if shelf::is_guests(&command, view.get(1)) || self.side.multi.is_some() {
+            let early = self.refused_early;
+            let mut side = std::mem::take(&mut self.side);
+            let caller = Caller { conn: self.id, resp3, now: desk.now };
+            let words = view.iter().map(<[u8]>::to_vec).collect();
+            let server = self.server;
+            let answered = self.answer(desk, |desk, key, out| {
+                desk.keyspace.shelf.run((caller, server), &mut side, words, desk.ledger, key, out)
+            });
+            self.side = side;
+            if let (true, Some(multi)) = (early, &mut self.side.multi) {
+                multi.spoilt = true;
+            }
+            answered?;
+            return Ok(len);
         }
         self.answer(desk, |desk, key, out| {
             let before = desk.journal.len();
@@ -285,6 +354,10 @@ impl Peer {
         desk.lied |= self.misrouted && named;
         if let Some(key) = misplaced {
             return Err(format!("server {own} was asked for {key}, which is another's"));
+        }
+        if reply.is_empty() {
+            // It waits.
+            return Ok(());
         }
         if desk.rng.chance(desk.faults.wrong) {
             self.note(desk, Why::Wrong);

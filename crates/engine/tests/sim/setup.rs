@@ -60,6 +60,8 @@ pub(crate) struct PoolPlan {
     pub(crate) error_text: bool,
     pub(crate) retry_reads: bool,
     pub(crate) partial: bool,
+    /// So many connections may belong to one client each.
+    pub(crate) pinned: usize,
 }
 
 impl Plan {
@@ -170,6 +172,7 @@ impl PoolPlan {
             error_text: rng.chance(200),
             retry_reads: rng.chance(500),
             partial: rng.chance(500),
+            pinned: 1024,
         }
     }
 
@@ -227,5 +230,6 @@ impl PoolPlan {
         view.stream_from = self.stream_from;
         view.client_output_max = self.output_max;
         view.partial_is_miss = self.partial;
+        view.pinned_connections = self.pinned;
     }
 }

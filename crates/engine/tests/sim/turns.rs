@@ -159,9 +159,13 @@ impl World {
         let peer = &mut self.peers[index];
         if !peer.outbox.is_empty() && !peer.held {
             let count = self.rng.portion(peer.outbox.len());
-            let bytes: Vec<u8> = peer.outbox.drain(..count).collect();
+            let pool = peer.pool;
+            let (bytes, messages) = peer.hand_out(count);
             self.trace(|| format!("connection {id:?} answers {}", shown(&bytes)));
+            self.note_messages(pool, id, messages);
+            self.note_full();
             self.core.handle(Input::ConnData(id, &bytes));
+            self.note_full();
         }
         if self.peers[index].blocked {
             self.write_conn(index)?;
@@ -192,10 +196,12 @@ impl World {
         self.note_backing_off(index);
         let peer = &mut self.peers[index];
         peer.stage = Stage::Gone;
+        peer.side.waits_until = None;
         if fault {
             self.log.add(peer.pool, peer.server, Why::Cause(cause), (now, now));
         }
         let id = peer.id;
+        self.part(index, false);
         self.trace(|| format!("connection {id:?} is lost: {cause:?}"));
         self.core.handle(Input::ConnLost(id, cause));
     }
@@ -213,12 +219,14 @@ impl World {
     pub(crate) fn work(&mut self, index: usize, count: usize) -> Result<(), String> {
         let loose = self.is_loose(self.peers[index].pool);
         let peer = &mut self.peers[index];
-        let pool = peer.pool;
+        let (pool, server) = (peer.pool, peer.server);
+        let published = self.hall.ledger.published();
         let mut desk = Desk {
             rng: &mut self.rng,
             faults: &self.plan.faults,
             log: &mut self.log,
             journal: &mut self.journal,
+            ledger: &mut self.hall.ledger,
             keyspace: &mut self.keyspaces[pool][peer.server],
             view: &self.topology.pools[pool],
             now: self.now,
@@ -227,6 +235,7 @@ impl World {
             lied: false,
             pushed: false,
         };
+        peer.end_wait(&mut desk)?;
         let works = (0..count).try_for_each(|_| match peer.work(&mut desk) {
             Ok(true) => Ok(()),
             Ok(false) => Err(None),
@@ -236,7 +245,14 @@ impl World {
         if desk.pushed {
             self.seen.insert("news between replies".to_string());
         }
-        works.or_else(|why| why.map_or(Ok(()), Err))
+        works.or_else(|why| why.map_or(Ok(()), Err))?;
+        let waits = peer.side.waits_until.filter(|_| !self.plan.exact);
+        if let Some(until) = waits.filter(|until| *until < u64::MAX) {
+            // What came late to it waits from now on, and has been waited for since it was asked.
+            self.log.add(pool, server, Why::Cause(Cause::TimedOut), (self.now, until + SLACK_US));
+        }
+        self.deliver(pool, server)?;
+        self.check_heard(pool, server, published)
     }
 
     pub(crate) fn write_conn(&mut self, index: usize) -> Result<(), String> {

@@ -11,6 +11,8 @@ use crate::absence::Absence;
 use crate::ask::Author;
 use crate::client::Client;
 use crate::faults::{FaultLog, Faults, Why};
+use crate::guest::Guest;
+use crate::hall::Hall;
 use crate::model::{Journal, Keyspace};
 use crate::rng::Rng;
 use crate::server::Peer;
@@ -69,6 +71,7 @@ pub(crate) struct World {
     pub(crate) shard: Arc<Shard>,
     pub(crate) topology: Arc<Topology>,
     pub(crate) clients: Vec<Client>,
+    pub(crate) hall: Hall,
     pub(crate) peers: Vec<Peer>,
     pub(crate) keyspaces: Vec<Vec<Keyspace>>,
     pub(crate) journal: Journal,
@@ -102,6 +105,7 @@ impl World {
             // A connection that breaks in time would make it good.
             plan.faults.idle_close = 0;
         }
+        let (hall, guests) = Hall::draw(seed, &mut plan);
         let topology = Arc::new(plan.topology(|_, _| Standing::In));
         let (core, shard) = plan.core(seed, topology.clone());
         let keyspace = |pool: &PoolPlan, server| Keyspace::new(server, pool.absence.1 == "invalidate");
@@ -122,6 +126,7 @@ impl World {
             shard,
             topology,
             clients: Vec::new(),
+            hall,
             peers: Vec::new(),
             keyspaces,
             journal: Journal::default(),
@@ -144,6 +149,9 @@ impl World {
         }
         for number in 0..world.plan.clients {
             world.open_client(number);
+        }
+        for pool in guests.into_iter().filter(|_| tamper.is_none()) {
+            world.open_guest(pool);
         }
         world
     }
@@ -226,7 +234,11 @@ impl World {
             if self.clients.iter().any(|c| c.is_busy(now)) || self.peers.iter().any(|p| p.is_busy(now)) {
                 continue;
             }
+            if self.hall.guests.iter().any(|guest| guest.is_busy(now)) {
+                continue;
+            }
             let wakes = self.clients.iter().filter_map(Client::wakes_at);
+            let wakes = wakes.chain(self.hall.guests.iter().filter_map(Guest::wakes_at));
             let wakes =
                 wakes.chain(self.peers.iter().filter_map(Peer::wakes_at)).chain(self.core.next_deadline());
             let wakes = wakes.chain(self.downs.iter().map(|(_, _, until, _)| *until));
@@ -235,10 +247,16 @@ impl World {
                     self.trace(|| format!("nothing to do until {at}"));
                     self.now = at;
                 }
-                None if closing => return self.check_end(),
+                None if closing => {
+                    self.check_guests()?;
+                    self.check_empty_hall()?;
+                    return self.check_end();
+                }
                 None => {
                     self.check_answers()?;
+                    self.check_guests()?;
                     self.close_clients();
+                    self.close_guests();
                     closing = true;
                 }
             }
@@ -269,6 +287,7 @@ impl World {
         self.core.tick(Now { mono_us: self.now, unix_us: self.now });
         let mut turns: Vec<Turn> = (0..self.clients.len()).map(Turn::Client).collect();
         turns.extend(self.peers.iter().map(|peer| Turn::Peer(peer.id)));
+        turns.extend((0..self.hall.guests.len()).map(Turn::Guest));
         self.rng.shuffle(&mut turns);
         for turn in turns {
             if !self.rng.chance(700) {
@@ -277,6 +296,7 @@ impl World {
             match turn {
                 Turn::Client(index) => self.client_turn(index)?,
                 Turn::Peer(id) => self.peer_turn(id)?,
+                Turn::Guest(index) => self.guest_turn(index)?,
             }
         }
         if faulty && self.rng.chance(self.plan.faults.flip) {
@@ -294,6 +314,7 @@ impl World {
             self.trace(|| format!("  {output:?}"));
             self.act(output)?;
         }
+        self.check_hall()?;
         self.check_tick()
     }
 
@@ -378,4 +399,5 @@ impl World {
 enum Turn {
     Client(usize),
     Peer(ConnId),
+    Guest(usize),
 }
