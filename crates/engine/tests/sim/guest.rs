@@ -45,7 +45,7 @@ pub(crate) struct Guest {
     /// Since when, and on which servers.
     pub(crate) watches_since: u64,
     pub(crate) watches_on: Vec<usize>,
-    /// It has changed its protocol since, and so no longer watches.
+    /// It has changed its protocol since, or was refused, and may no longer watch.
     pub(crate) unwatched: bool,
     pub(crate) spoilt: bool,
     /// Messages that it must get: the topic and number, and on which connection they came when.

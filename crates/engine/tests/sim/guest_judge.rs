@@ -185,8 +185,7 @@ impl World {
             }
             Expect::Watch(keys) => {
                 let crossed = reply.starts_with(b"-CROSSSLOT");
-                let known = guest.may_watch.first().cloned();
-                let all: Vec<Vec<u8>> = keys.iter().cloned().chain(known).collect();
+                let all: Vec<Vec<u8>> = keys.iter().chain(&guest.may_watch).cloned().collect();
                 if crossed {
                     return Ok(served(apart(&all)));
                 }
@@ -203,6 +202,8 @@ impl World {
                 guest.watches_on.extend(servers);
                 guest.may_watch.extend(keys);
                 if reply != b"+OK\r\n" {
+                    // Nobody knows what is watched now: EXEC may answer nil.
+                    guest.unwatched = true;
                     return Ok(Odd);
                 }
                 // What was watched already was so before.

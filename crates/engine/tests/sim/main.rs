@@ -5,6 +5,11 @@
 //! its place that a fault explains; without faults every reply is what one server would say; no write reaches a
 //! server twice; bounds hold; and when all is over nothing is held and all gauges are down.
 //!
+//! In some worlds there are guests beside these clients (`hall.rs`): they share keys and decide what to ask by what they read. Of
+//! them it is checked that EXEC is all or nothing, and nothing when a watched key was changed or its connection lost; that
+//! every element of a list reaches the one for whom it was taken, and is taken for nobody who has left; that a subscriber has
+//! every message once and in order, as long as no connection to its server broke; and that nothing stays pinned or subscribed.
+//!
 //! `SIM_SEED=123 cargo test -p engine --test sim` tells what happens in one world. `SIM_FROM` and `SIM_SEEDS`
 //! (or `cargo xtask sim`) choose which worlds are run,
 //! `SIM_FAILURES` after how many that fail it ends. README.md tells which bugs were planted to see them found.
@@ -42,7 +47,7 @@ use world::{Tamper, World};
 const SEEDS: u64 = 10_000;
 
 /// What must come up somewhere in so many worlds: reasons that clients read, and counters.
-const HAPPENS: [&str; 33] = [
+const HAPPENS: [&str; 44] = [
     "Connection refused",
     "Connection timed out",
     "Connection timed out (1 of 2 servers failed)",
@@ -76,6 +81,17 @@ const HAPPENS: [&str; 33] = [
     "a server cannot return yet",
     "a server goes once more",
     "another timeout",
+    "a transaction ran as watched",
+    "a watched key was changed",
+    "what was watched is lost",
+    "a server refused to queue",
+    "an element came",
+    "a client left while it waited",
+    "a wait ended by CLIENT UNBLOCK",
+    "a message in RESP2",
+    "a message in RESP3",
+    "a guest's way is full",
+    "a guest's error",
 ];
 
 #[allow(clippy::disallowed_methods, reason = "which worlds to run is no setting of the proxy")]

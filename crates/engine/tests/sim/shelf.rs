@@ -270,11 +270,9 @@ impl Shelf {
         ledger: &mut Ledger,
         out: &mut Vec<u8>,
     ) -> Result<(), String> {
-        let first = multi
-            .queue
-            .first()
-            .map(|words| number(words.last().map_or(&[][..], |word| word), b"#.em"))
-            .transpose()?;
+        // One that was refused is not here, and reads have no number.
+        let number_of = |words: &Words| words.last().and_then(|word| number(word, b"#.em").ok());
+        let first = multi.queue.iter().find_map(number_of);
         let own = self.watches.extract_if(.., |watch| watch.conn == caller.conn).collect::<Vec<_>>();
         let dirty: BTreeSet<Vec<u8>> =
             own.iter().filter(|watch| watch.dirty).map(|watch| watch.key.clone()).collect();
