@@ -54,7 +54,11 @@ impl Core {
         if client.resp3 || !subscribed {
             // Messages are written in the protocol that the client reads now.
             let speaks = matches!(command.route, Route::Local(Local::Hello | Local::Reset));
-            return (speaks && !client.is_done()).then_some(false);
+            if speaks && subscribed && client.is_done() {
+                // Nor may what it says wait behind anything once the protocol is another.
+                self.await_deletes(c);
+            }
+            return (speaks && !self.replies.clients[c].is_done()).then_some(false);
         }
         match command.route {
             _ if changes => None,

@@ -306,7 +306,7 @@ impl Guest {
         for ask in &self.asks {
             let Expect::Wait(id, _) = ask.expect else { continue };
             let Some(done) = ledger.done.get(&id).filter(|done| done.took) else { continue };
-            if !self.refused && !(self.lost || self.ended) {
+            if !(self.refused || self.lost || self.ended) {
                 return Err(format!("guest {:?} never got {}", self.id, done.reply.escape_ascii()));
             }
             if !self.refused && done.at > self.lost_at {

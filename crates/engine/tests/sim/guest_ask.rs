@@ -157,7 +157,7 @@ impl Pen<'_> {
             self.guest.will_watch.clear();
             return Vec::new();
         }
-        let letters: &[u8] = *self.rng.pick(&[b"w".as_slice(), b"ww", b"wl"]);
+        let letters = *self.rng.pick(&[b"w".as_slice(), b"ww", b"wl"]);
         let keys = self.names(letters);
         let mut words = vec![b"WATCH".as_slice()];
         words.extend(keys.iter().map(Vec::as_slice));
@@ -174,7 +174,7 @@ impl Pen<'_> {
         }
         self.ask(&[b"MULTI"], Expect::Multi, Vec::new());
         let (mut ids, mut names, mut first) = (Vec::new(), Vec::new(), None);
-        let letters: &[u8] = *self.rng.pick(&[b"wl".as_slice(), b"wwl", b"lw", b"w", b"lwc"]);
+        let letters = *self.rng.pick(&[b"wl".as_slice(), b"wwl", b"lw", b"w", b"lwc"]);
         let mut all = self.names(letters);
         if let Some(key) = watched.first().filter(|_| self.rng.chance(800)) {
             all.retain(|name| {
