@@ -227,6 +227,9 @@ impl Shelf {
                 self.watches.retain(|watch| watch.conn != caller.conn);
                 encode::simple(b"OK", out);
             }
+            (b"PING", _) if self.subscribed.iter().all(|(conn, _)| *conn != caller.conn) => {
+                encode::simple(b"PONG", out);
+            }
             (b"PING", _) => {
                 encode::array_header(2, out);
                 encode::bulk(b"pong", out);
