@@ -145,6 +145,7 @@ fn check_pool(name: &Word, fields: &mut Fields<'_, '_>, resolve: &Resolve<'_>) -
         client_connections: fields.value("client_connections", read::number),
         redis_auth,
         redis_db: fields.value("redis_db", read::number),
+        redis_db_fixed: fields.value("redis_db_fixed", read::boolean),
         tcpkeepalive: fields.value("tcpkeepalive", read::boolean),
         reuseport: fields.value("reuseport", read::boolean),
         preconnect: fields.value("preconnect", read::boolean),

@@ -45,6 +45,8 @@ pub struct Pool {
     pub redis_auth: Option<String>,
     /// Database to select on the servers.
     pub redis_db: u32,
+    /// Whether clients may not select another.
+    pub redis_db_fixed: bool,
     /// Keep-alive probes on client connections.
     pub tcpkeepalive: bool,
     /// Share the listening address with other processes.

@@ -2,6 +2,7 @@
 
 use crate::discovery::dns;
 use config::{Address, Pool, Protocol};
+use engine::away::RecordedKey;
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
@@ -47,31 +48,54 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 pub(crate) struct Session {
     stream: BufReader<Box<dyn Stream>>,
     protocol: Protocol,
+    /// The database in which it is.
+    database: u32,
 }
 
 impl Session {
-    /// Connects to server `server` of `pool`, with its password and database.
+    /// Connects to server `server` of `pool`, with its password.
     pub(crate) async fn open(pool: &Pool, server: usize) -> Result<Session, CleanError> {
         let stream = within(ANSWER_WITHIN, connect(&pool.servers[server].address)).await?;
-        let mut session = Session { stream: BufReader::new(stream), protocol: pool.protocol };
-        if pool.protocol == Protocol::Redis {
-            if let Some(password) = &pool.redis_auth {
-                let request = redis(&[b"AUTH", password.as_bytes()]);
-                session.ask("AUTH", &request, "+OK", ANSWER_WITHIN).await?;
-            }
-            if pool.redis_db > 0 {
-                let request = redis(&[b"SELECT", pool.redis_db.to_string().as_bytes()]);
-                session.ask("SELECT", &request, "+OK", ANSWER_WITHIN).await?;
-            }
+        let mut session = Session { stream: BufReader::new(stream), protocol: pool.protocol, database: 0 };
+        if pool.protocol == Protocol::Redis
+            && let Some(password) = &pool.redis_auth
+        {
+            let request = redis(&[b"AUTH", password.as_bytes()]);
+            session.ask("AUTH", &request, "+OK", ANSWER_WITHIN).await?;
         }
         Ok(session)
     }
 
-    /// Empties the server: a redis' database, all of a memcached.
-    pub(crate) async fn flush(&mut self) -> Result<(), CleanError> {
+    /// Goes on in another database of a redis. `false`: it has none of that number, and so nothing in it.
+    async fn select(&mut self, database: u32) -> Result<bool, CleanError> {
+        if self.protocol == Protocol::Memcache || self.database == database {
+            return Ok(true);
+        }
+        let request = redis(&[b"SELECT", database.to_string().as_bytes()]);
+        match self.ask("SELECT", &request, "+OK", ANSWER_WITHIN).await {
+            Ok(()) => {
+                self.database = database;
+                Ok(true)
+            }
+            Err(CleanError::Refused { said, .. }) if said.contains("DB index is out of range") => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Empties the server: these databases of a redis, all of a memcached.
+    pub(crate) async fn flush(&mut self, databases: impl Iterator<Item = u32>) -> Result<(), CleanError> {
         if self.protocol == Protocol::Memcache {
             return self.ask("flush_all", b"flush_all\r\n", "OK", FLUSH_WITHIN).await;
         }
+        for database in databases {
+            if self.select(database).await? {
+                self.flush_database().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn flush_database(&mut self) -> Result<(), CleanError> {
         match self.ask("FLUSHDB", &redis(&[b"FLUSHDB", b"ASYNC"]), "+OK", FLUSH_WITHIN).await {
             // Before redis 4 there is no ASYNC.
             Err(CleanError::Refused { .. }) => {
@@ -81,14 +105,26 @@ impl Session {
         }
     }
 
-    /// Deletes `keys`, and waits until all are gone.
+    /// Deletes `keys`, those of one database after those of another, and waits until all are gone.
     pub(crate) async fn delete<'k>(
         &mut self,
-        keys: impl Iterator<Item = &'k [u8]>,
+        keys: impl Iterator<Item = &'k RecordedKey>,
     ) -> Result<(), CleanError> {
         let mut batch: Vec<&[u8]> = Vec::new();
-        let mut bytes = 0;
-        for key in keys {
+        let (mut bytes, mut database, mut there) = (0, None, false);
+        for (of, key) in keys {
+            if database != Some(*of) {
+                if !batch.is_empty() {
+                    self.delete_batch(&batch).await?;
+                    batch.clear();
+                    bytes = 0;
+                }
+                there = self.select(*of).await?;
+                database = Some(*of);
+            }
+            if !there {
+                continue;
+            }
             batch.push(key);
             bytes += key.len();
             if batch.len() >= BATCH_KEYS || bytes >= BATCH_BYTES {

@@ -16,7 +16,7 @@ use crate::cleaning::{CleanError, Session};
 use crate::line;
 use crate::plane::Plane;
 use config::{OnReturn, Pool, Settings};
-use engine::away::Record;
+use engine::away::{Record, RecordedKey};
 use engine::limits::{RECORDED_BYTES, RECORDED_KEYS};
 use engine::topology::Standing;
 use std::collections::BTreeSet;
@@ -49,12 +49,16 @@ enum Phase {
     Returning,
 }
 
-/// Keys to be deleted.
+/// What is to be deleted.
 #[derive(Debug, Default)]
 struct Owed {
-    keys: BTreeSet<Box<[u8]>>,
+    keys: BTreeSet<RecordedKey>,
     bytes: usize,
     overflowed: bool,
+    /// Databases that are to be emptied.
+    emptied: BTreeSet<u32>,
+    /// Databases that clients have selected, beside the pool's own.
+    used: BTreeSet<u32>,
 }
 
 /// What came of a task.
@@ -218,14 +222,20 @@ impl Work {
         let pool = &settings.pools[self.pool];
         let mut session = Session::open(pool, self.server).await?;
         let invalidates = self.settings().on_return == OnReturn::Invalidate;
+        // What others keep in further databases is none of the pool's.
+        let own = std::iter::once(pool.redis_db);
+        let all = own.chain(self.owed.used.iter().copied());
         let done = if !invalidates {
-            session.flush().await?;
+            session.flush(all).await?;
             "it was emptied".to_string()
         } else if self.owed.overflowed {
-            session.flush().await?;
+            session.flush(all).await?;
             "it was emptied, more keys were written elsewhere than are remembered".to_string()
         } else {
-            session.delete(self.owed.keys.iter().map(|key| &**key)).await?;
+            if !self.owed.emptied.is_empty() {
+                session.flush(self.owed.emptied.iter().copied()).await?;
+            }
+            session.delete(self.owed.keys.iter()).await?;
             format!("{} keys that were written elsewhere were deleted on it", self.owed.keys.len())
         };
         self.owed = Owed::default();
@@ -275,6 +285,8 @@ impl Work {
         for answer in answers {
             let record = answer.await.map_err(|_| Failed::Ending)?;
             told.push(Told { settled: record.settled, failed: record.failed });
+            self.owed.used.extend(record.used);
+            self.owed.empty(record.emptied);
             self.owed.add(record.keys, record.overflowed);
         }
         Ok(told)
@@ -293,17 +305,24 @@ fn no_failure(records: Vec<Told>) -> Result<(), Failed> {
 
 impl Owed {
     fn add_all(&mut self, other: Owed) {
+        self.used.extend(other.used);
+        self.empty(other.emptied);
         self.add(other.keys, other.overflowed);
     }
 
+    /// These databases are to be emptied. Keys in them that were recorded are deleted as well, for nothing.
+    fn empty(&mut self, databases: impl IntoIterator<Item = u32>) {
+        self.emptied.extend(databases);
+    }
+
     /// As much as one worker records is kept of all of them.
-    fn add(&mut self, keys: impl IntoIterator<Item = Box<[u8]>>, overflowed: bool) {
+    fn add(&mut self, keys: impl IntoIterator<Item = RecordedKey>, overflowed: bool) {
         self.overflowed |= overflowed;
         for key in keys {
             if self.overflowed {
                 break;
             }
-            let bytes = key.len();
+            let bytes = key.1.len();
             self.bytes += if self.keys.insert(key) { bytes } else { 0 };
             self.overflowed = self.keys.len() > RECORDED_KEYS || self.bytes > RECORDED_BYTES;
         }
@@ -318,8 +337,8 @@ impl Owed {
 mod tests {
     use super::*;
 
-    fn keys(range: std::ops::Range<usize>) -> impl Iterator<Item = Box<[u8]>> {
-        range.map(|n| n.to_string().into_bytes().into_boxed_slice())
+    fn keys(range: std::ops::Range<usize>) -> impl Iterator<Item = RecordedKey> {
+        range.map(|n| (0, n.to_string().into_bytes().into_boxed_slice()))
     }
 
     #[test]
@@ -338,7 +357,7 @@ mod tests {
     #[test]
     fn large_keys_count_by_their_bytes() {
         let mut owed = Owed::default();
-        owed.add([vec![b'x'; RECORDED_BYTES].into_boxed_slice()], false);
+        owed.add([(0, vec![b'x'; RECORDED_BYTES].into_boxed_slice())], false);
         assert!(!owed.overflowed);
         owed.add(keys(0..1), false);
         assert!(owed.overflowed);

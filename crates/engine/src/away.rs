@@ -15,6 +15,7 @@
 
 use crate::client::Transfer;
 use crate::core::Core;
+use crate::databases::Mode;
 use crate::error::Cause;
 use crate::id::ConnId;
 use crate::limits::{RECORDED_BYTES, RECORDED_KEYS};
@@ -32,13 +33,18 @@ use wire::resp::encode;
 /// What one worker knows of the absence of each server, by pool and server.
 pub(crate) type Absences = Vec<Vec<Absence>>;
 
+/// A key and the number of its database.
+pub type RecordedKey = (u32, Box<[u8]>);
+
 /// What one worker knows of a server's absence.
 #[derive(Debug, Default)]
 pub(crate) struct Absence {
     /// The keys written elsewhere whose server it is.
-    keys: BTreeSet<Box<[u8]>>,
+    keys: BTreeSet<RecordedKey>,
     bytes: usize,
-    /// There were more than are remembered.
+    /// Databases that were emptied.
+    emptied: BTreeSet<u32>,
+    /// There were more than are remembered, or all were emptied.
     overflowed: bool,
     /// Deletes under way on it: those sent since the records were last collected ...
     since: u32,
@@ -54,7 +60,11 @@ pub(crate) struct Absence {
 #[derive(Debug, Default)]
 pub struct Record {
     /// Keys of the server that were written elsewhere since the last time.
-    pub keys: Vec<Box<[u8]>>,
+    pub keys: Vec<RecordedKey>,
+    /// Databases that were emptied.
+    pub emptied: Vec<u32>,
+    /// All databases that clients have ever selected, beside the pool's own.
+    pub used: Vec<u32>,
     /// There were more than are remembered.
     pub overflowed: bool,
     /// All deletes that were sent before the last time are answered.
@@ -127,6 +137,8 @@ impl Core {
         self.shard.server(pool as usize, server as usize, ServerMetric::KeysRecorded).set(0);
         Record {
             keys: keys.into_iter().collect(),
+            emptied: std::mem::take(&mut absence.emptied).into_iter().collect(),
+            used: self.pools[pool as usize].databases.used().collect(),
             overflowed: std::mem::take(&mut absence.overflowed),
             settled,
             failed: std::mem::take(&mut absence.failed),
@@ -208,8 +220,10 @@ impl Core {
                     passed.push(away);
                 }
             });
+            let lanes = self.topology.pools[pool as usize].server_connections;
+            let database = self.database(pool, Mode::of_slot(lane, lanes).db);
             for away in passed.iter().copied() {
-                self.record(pool, away, key);
+                self.record(pool, away, (database, key.into()));
                 if self.topology.pools[pool as usize].servers[away as usize].returning {
                     self.forget(pool, away, lane, key);
                 }
@@ -226,35 +240,54 @@ impl Core {
         Some((server, standby.ttl_ms))
     }
 
-    /// All keys of the pool change: what is away must be emptied before it serves again.
-    pub(crate) fn follow_flush(&mut self, pool: u32) {
+    /// All keys of the pool change, or of one database: what is away must be emptied before it serves again.
+    pub(crate) fn follow_flush(&mut self, pool: u32, database: Option<u32>) {
         let view = &self.topology.pools[pool as usize];
         if view.on_return == OnReturn::Invalidate {
             let away: Vec<u32> =
                 (0..view.own as u32).filter(|server| !view.servers[*server as usize].live).collect();
-            away.into_iter().for_each(|server| self.overflow(pool, server));
+            for server in away {
+                match database {
+                    Some(database) => self.empty(pool, server, database),
+                    None => self.overflow(pool, server),
+                }
+            }
         }
     }
 
-    fn record(&mut self, pool: u32, server: u32, key: &[u8]) {
+    fn record(&mut self, pool: u32, server: u32, key: RecordedKey) {
         let absence = &mut self.absences[pool as usize][server as usize];
-        if absence.overflowed || absence.keys.contains(key) {
+        if absence.overflowed || absence.emptied.contains(&key.0) || absence.keys.contains(&key) {
             return;
         }
-        if absence.keys.len() >= RECORDED_KEYS || absence.bytes.saturating_add(key.len()) > RECORDED_BYTES {
+        let bytes = key.1.len();
+        if absence.keys.len() >= RECORDED_KEYS || absence.bytes.saturating_add(bytes) > RECORDED_BYTES {
             let event = Event::RecordOverflowed { pool, server };
             self.process.events.push(event);
             return self.overflow(pool, server);
         }
-        absence.bytes += key.len();
-        absence.keys.insert(key.into());
+        absence.bytes += bytes;
+        absence.keys.insert(key);
         self.shard.server(pool as usize, server as usize, ServerMetric::KeysRecorded).add(1);
+    }
+
+    /// A database changes as a whole.
+    fn empty(&mut self, pool: u32, server: u32, database: u32) {
+        let absence = &mut self.absences[pool as usize][server as usize];
+        if absence.overflowed || !absence.emptied.insert(database) {
+            return;
+        }
+        absence.keys.retain(|(other, _)| *other != database);
+        absence.bytes = absence.keys.iter().map(|(_, key)| key.len()).sum();
+        let left = absence.keys.len() as u64;
+        self.shard.server(pool as usize, server as usize, ServerMetric::KeysRecorded).set(left);
     }
 
     fn overflow(&mut self, pool: u32, server: u32) {
         let absence = &mut self.absences[pool as usize][server as usize];
         (absence.overflowed, absence.bytes) = (true, 0);
         absence.keys.clear();
+        absence.emptied.clear();
         self.shard.server(pool as usize, server as usize, ServerMetric::KeysRecorded).set(0);
     }
 

@@ -502,6 +502,7 @@ impl Core {
         self.count_client(c, metric);
         self.cut_transfer(c);
         self.end_session(c);
+        self.leave_database(c);
         let Some(mut client) = self.replies.clients.remove(c) else { return };
         self.count_pool(client.pool, PoolMetric::ClientConnections).sub(1);
         self.shard.worker(WorkerMetric::CurrConnections).sub(1);

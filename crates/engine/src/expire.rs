@@ -3,7 +3,7 @@
 use crate::core::Core;
 use crate::error::Cause;
 use crate::id::ConnId;
-use crate::limits::{RETIRED_PER_SERVER, SPARE_IDLE_US};
+use crate::limits::{DATABASE_IDLE_US, RETIRED_PER_SERVER, SPARE_IDLE_US};
 use crate::output::Closing;
 use crate::pinned::{Pin, Purpose};
 use crate::request::Target;
@@ -107,7 +107,8 @@ impl Core {
         }
         let is_spare = conn.lane && conn.queue.is_empty() && conn.flow.is_none();
         let spare = is_spare.then_some(SPARE_IDLE_US);
-        let Some(idle) = idle.into_iter().chain(spare).min() else { return };
+        let deserted = self.is_in_deserted(s).then_some(DATABASE_IDLE_US);
+        let Some(idle) = idle.into_iter().chain(spare).chain(deserted).min() else { return };
         let now = self.now.mono_us;
         let since = if conn.queue.is_empty() && conn.flow.is_none() { conn.heard_us } else { now };
         if since.saturating_add(idle) > now {

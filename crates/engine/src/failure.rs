@@ -49,6 +49,7 @@ impl Core {
                 write_cause(protocol, text, &mut reply);
                 self.topic_failed(topic, &reply);
             }
+            Target::Database { pool, place } => self.database_unknown(pool, place, protocol, text),
             Target::Noreply(id) => self.heard(id),
             Target::Nobody | Target::Handshake(_) => {}
         }
@@ -91,7 +92,7 @@ impl Core {
         }
         let conn = &self.conns[s];
         let view = &self.topology.pools[pool as usize];
-        let first = if conn.resp3 { view.server_connections as u32 } else { 0 };
+        let first = conn.mode.first_slot(view.server_connections);
         let lane = conn.slot.unwrap_or(first);
         let retry_reads = current && view.retry_reads;
         let id = self.conns.id(s);
@@ -113,6 +114,8 @@ impl Core {
             torn = false;
             if let Some(pin) = pin.filter(|_| entry.start >= conn.stream.written()) {
                 self.pinned_unsent(pin, &conn, entry, conn.stream.between(entry.start, end), cause);
+            } else if let (true, Target::Database { pool, place }) = (unsent, entry.target) {
+                self.ask_for_database(pool, server, place, conn.mode);
             } else if unsent && feeder != NONE {
                 self.transfer_again(feeder, id, &conn, entry);
             } else if (unsent || read) && index >= given_up {

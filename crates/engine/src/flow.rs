@@ -83,7 +83,11 @@ impl Core {
             | Target::Awaited(request)
             | Target::Script(request) => Some(request),
             // The answers to storage commands and to what the proxy asks for itself are never large.
-            Target::Quiet(_) | Target::Noreply(_) | Target::Errand(_) | Target::Topic(_) => return Some(()),
+            Target::Quiet(_)
+            | Target::Noreply(_)
+            | Target::Errand(_)
+            | Target::Topic(_)
+            | Target::Database { .. } => return Some(()),
         };
         self.learn_key(s, entry);
         self.limit_flows();
@@ -209,12 +213,12 @@ impl Core {
     /// A lane for a request that waits on `s`, if its key is known to be large.
     fn lane_for_key(&mut self, s: u32, request: &[u8]) -> Option<u32> {
         let conn = &self.conns[s];
-        let (pool, server, resp3) = (conn.pool, conn.server, conn.resp3);
+        let (pool, server, mode) = (conn.pool, conn.server, conn.mode);
         let key = first_key(&conn.scan, request, self.args.get_or_insert_default())?;
         if !self.large_keys.has(pool, key) {
             return None;
         }
-        self.lane(pool, server, resp3).ok()?
+        self.lane(pool, server, mode).ok()?
     }
 
     /// Passes on what is here of a large reply; answers how many bytes are done with.
@@ -434,7 +438,11 @@ impl Core {
             | Target::Quiet(request) => request,
             Target::Part { merge, .. } => self.merges[merge].request,
             Target::Noreply(id) => return self.replies.clients.live(id),
-            Target::Nobody | Target::Handshake(_) | Target::Errand(_) | Target::Topic(_) => return None,
+            Target::Nobody
+            | Target::Handshake(_)
+            | Target::Errand(_)
+            | Target::Topic(_)
+            | Target::Database { .. } => return None,
         };
         let slot = &self.replies.requests[request];
         if matches!(slot.state, State::Orphan) { None } else { Some(slot.client) }

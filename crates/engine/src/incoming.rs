@@ -207,6 +207,9 @@ impl Core {
             }
             Target::Handshake(step) => return self.take_handshake(s, step, reply),
             Target::Errand(errand) => self.errand_done(errand, reply),
+            Target::Database { pool, place } => {
+                self.take_database(s, pool, place, reply);
+            }
             Target::Topic(topic) => self.topic_refused(topic, server as u32, reply),
         }
         if fed && self.conns[s].feeder != NONE && self.conns[s].queue.is_empty() {

@@ -7,6 +7,7 @@
 //! ```
 
 use crate::core::Core;
+use crate::databases::Mode;
 use crate::deadline::NEVER;
 use crate::error::Cause;
 use crate::id::ClientId;
@@ -29,14 +30,14 @@ pub(crate) enum OnLane {
 
 impl Core {
     /// A connection to `server` for one large transfer; nothing while all that there may be are in use.
-    pub(crate) fn lane(&mut self, pool: u32, server: u32, resp3: bool) -> Result<Option<u32>, Cause> {
+    pub(crate) fn lane(&mut self, pool: u32, server: u32, mode: Mode) -> Result<Option<u32>, Cause> {
         self.check_server(pool, server)?;
         if self.lanes >= LANES_PER_WORKER {
             return Ok(None);
         }
         self.lanes += 1;
-        let spare = self.take_spare(pool, server, resp3);
-        let lane = spare.unwrap_or_else(|| self.open_conn(pool, server, None, resp3));
+        let spare = self.take_spare(pool, server, mode);
+        let lane = spare.unwrap_or_else(|| self.open_conn(pool, server, None, mode));
         (self.conns[lane].lane, self.conns[lane].counted) = (true, true);
         Ok(Some(lane))
     }
@@ -52,11 +53,11 @@ impl Core {
         write: impl FnOnce(&mut Vec<u8>),
     ) -> OnLane {
         let client = &self.replies.clients[c];
-        let (pool, resp3, busy) = (client.pool, client.resp3, client.head != NONE || client.noreplies > 0);
+        let (pool, busy) = (client.pool, client.head != NONE || client.noreplies > 0);
         let may = |server: &u32| !busy && !self.owes_deletes(pool, *server);
         let Some(server) = server.filter(may) else { return OnLane::No };
         let refused = std::mem::take(&mut self.replies.clients[c].lane_refused);
-        let lane = match self.lane(pool, server, resp3) {
+        let lane = match self.lane(pool, server, self.mode(c)) {
             Ok(Some(lane)) => lane,
             Ok(None) if !refused => {
                 self.await_lane(c);
@@ -70,10 +71,10 @@ impl Core {
         OnLane::Sent
     }
 
-    /// A connection kept after a large transfer.
-    pub(crate) fn take_spare(&mut self, pool: u32, server: u32, resp3: bool) -> Option<u32> {
+    /// A connection of this mode that was kept after another use.
+    pub(crate) fn take_spare(&mut self, pool: u32, server: u32, mode: Mode) -> Option<u32> {
         let spare = &mut self.pools[pool as usize].servers[server as usize].spare;
-        let place = spare.iter().rposition(|s| self.conns[*s].resp3 == resp3)?;
+        let place = spare.iter().rposition(|s| self.conns[*s].mode == mode)?;
         Some(spare.remove(place))
     }
 

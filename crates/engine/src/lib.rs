@@ -26,6 +26,7 @@ pub mod away;
 pub mod client;
 pub mod command;
 pub mod core;
+pub mod databases;
 pub mod deadline;
 pub mod error;
 mod expire;

@@ -64,6 +64,13 @@ pub const SPARES_PER_SERVER: usize = 16;
 /// So many of them per worker in all.
 pub const SPARES_PER_WORKER: usize = 32;
 
+/// Databases of a pool that a worker's clients may have selected at a time, its own among them: each has connections of its
+/// own to every server. A redis has 16 unless told otherwise.
+pub const DATABASES: usize = 64;
+
+/// A connection to a database that no client of the worker has selected any more is closed when it has been idle for so long.
+pub const DATABASE_IDLE_US: u64 = 10_000_000;
+
 /// A client in the middle of a large request that has sent nothing for so long gives way when others wait.
 pub const TRANSFER_STALL_US: u64 = 10_000_000;
 

@@ -42,8 +42,10 @@ pub(crate) const ALL_PINNED: &str =
 impl Core {
     /// A connection to `server` for a client alone; nothing when there are too many already.
     pub(crate) fn pin(&mut self, c: u32, server: u32, purpose: Purpose) -> Result<Option<u32>, Cause> {
-        let client = &self.replies.clients[c];
-        let (pool, resp3) = (client.pool, client.resp3);
+        let (pool, mut mode) = (self.replies.clients[c].pool, self.mode(c));
+        if purpose == Purpose::Aside {
+            mode.db = 0; // what is asked there concerns the server as a whole
+        }
         self.check_server(pool, server)?;
         let state = &mut self.pools[pool as usize];
         if state.pinned >= self.topology.pools[pool as usize].pinned_connections {
@@ -54,8 +56,8 @@ impl Core {
         if let Purpose::Wait(_) = purpose {
             self.count_pool(pool, PoolMetric::BlockedClients).add(1);
         }
-        let spare = self.take_spare(pool, server, resp3);
-        let s = spare.unwrap_or_else(|| self.open_conn(pool, server, None, resp3));
+        let spare = self.take_spare(pool, server, mode);
+        let s = spare.unwrap_or_else(|| self.open_conn(pool, server, None, mode));
         (self.conns[s].lane, self.conns[s].pin) = (true, Some(Pin { client: c, purpose }));
         Ok(Some(s))
     }

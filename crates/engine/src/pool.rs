@@ -1,6 +1,7 @@
 //! Servers and the connections to them: choosing one, opening it, queueing on it, writing.
 
 use crate::core::Core;
+use crate::databases::{Databases, Mode};
 use crate::error::Cause;
 use crate::gather::Form;
 use crate::id::ConnId;
@@ -29,12 +30,15 @@ pub struct PoolState {
     pub(crate) pause: Option<Pause>,
     /// How its servers write scores, as far as they have told.
     pub(crate) score_form: Option<Form>,
+    /// Which databases its clients have selected.
+    pub(crate) databases: Databases,
 }
 
 /// A worker's side of a server.
 #[derive(Debug)]
 pub struct ServerState {
-    /// The shared connections by place, those of RESP2 first, then those of RESP3; `NONE` where there is none now.
+    /// The shared connections by place, for each database those of RESP2 first, then those of RESP3; `NONE` where there is none
+    /// now. There are as many databases as have been needed.
     pub(crate) conns: Vec<u32>,
     /// Connections that timed out and still owe replies, the oldest first.
     pub(crate) retired: VecDeque<u32>,
@@ -86,6 +90,7 @@ impl PoolState {
             scripts: Scripts::default(),
             pause: None,
             score_form: None,
+            databases: Databases::default(),
         }
     }
 }
@@ -105,17 +110,16 @@ impl Core {
     }
 
     /// The place of the connections that carry a client's requests: always the same, so that they reach a server in
-    /// order, and one of the client's own protocol, so that replies need no conversion.
+    /// order, and one of the client's own database and protocol, so that nothing needs to be switched or converted.
     #[inline]
     pub(crate) fn slot(&self, c: u32) -> u32 {
         self.replies.clients[c].slot
     }
 
-    /// Says which place that is, for a client that is new or speaks another protocol now.
+    /// Says which place that is, for a new client. [`Core::change_mode`] does for others.
     pub(crate) fn give_slot(&mut self, c: u32) {
         let client = &mut self.replies.clients[c];
-        let lanes = self.topology.pools[client.pool as usize].server_connections as u32;
-        client.slot = c % lanes + if client.resp3 { lanes } else { 0 };
+        client.slot = c % self.topology.pools[client.pool as usize].server_connections as u32;
     }
 
     /// The connection to `server` in a place; a new one where there is none.
@@ -128,13 +132,13 @@ impl Core {
     /// A connection for an empty place: one that is spare, or a new one.
     #[cold]
     fn new_conn(&mut self, pool: u32, server: u32, slot: u32) -> u32 {
-        let resp3 = slot as usize >= self.topology.pools[pool as usize].server_connections;
-        if let Some(spare) = self.take_spare(pool, server, resp3) {
+        let mode = Mode::of_slot(slot, self.topology.pools[pool as usize].server_connections);
+        if let Some(spare) = self.take_spare(pool, server, mode) {
             (self.conns[spare].slot, self.conns[spare].lane) = (Some(slot), false);
             self.pools[pool as usize].servers[server as usize].conns[slot as usize] = spare;
             return spare;
         }
-        self.open_conn(pool, server, Some(slot), resp3)
+        self.open_conn(pool, server, Some(slot), mode)
     }
 
     /// Why a server is not to be asked anything now, if so.
@@ -171,13 +175,13 @@ impl Core {
     }
 
     /// Begins a new connection, for a place among the shared ones or for a large request.
-    pub(crate) fn open_conn(&mut self, pool: u32, server: u32, slot: Option<u32>, resp3: bool) -> u32 {
+    pub(crate) fn open_conn(&mut self, pool: u32, server: u32, slot: Option<u32>, mode: Mode) -> u32 {
         let view = &self.topology.pools[pool as usize];
         let scan = match view.protocol {
             Protocol::Redis => Scan::Resp(Default::default()),
             Protocol::Memcache => Scan::Memcache(Default::default()),
         };
-        let s = self.conns.insert(ServerConn::new(pool, server, slot, resp3, scan));
+        let s = self.conns.insert(ServerConn::new(pool, server, slot, mode, scan));
         if let Some(slot) = slot {
             self.pools[pool as usize].servers[server as usize].conns[slot as usize] = s;
         }
@@ -219,9 +223,9 @@ impl Core {
     /// AUTH (in RESP3 within HELLO) comes before SELECT, and both before any request.
     fn queue_handshake(&mut self, s: u32) {
         let view = &self.topology.pools[self.conns[s].pool as usize];
-        let db = view.redis_db;
-        let resp3 = self.conns[s].resp3;
+        let Mode { db, resp3 } = self.conns[s].mode;
         let password = view.redis_auth.clone();
+        let db = self.database(self.conns[s].pool, db);
         if resp3 {
             self.append(s, |out| match &password {
                 Some(password) => {
@@ -313,6 +317,7 @@ impl Core {
         if let Some(idle) = self.topology.pools[self.conns[s].pool as usize].server_idle_us {
             self.arm_idle(s, self.now.mono_us.saturating_add(idle));
         }
+        self.arm_deserted(s);
         self.wake_conn(s);
     }
 

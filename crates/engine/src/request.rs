@@ -81,6 +81,13 @@ pub enum Target {
     Errand(Errand),
     /// A subscription that clients share.
     Topic(TopicId),
+    /// Whether a server has a database, for all clients that wait for it.
+    Database {
+        /// Index of the pool.
+        pool: u32,
+        /// Its place in the pool's list.
+        place: u32,
+    },
 }
 
 /// A page of a SCAN that a server was asked for.

@@ -7,6 +7,7 @@
 //! `written` and `whole` are positions in the stream since the connection began, so a request whose
 //! `start` is not below `written` has provably not left the proxy.
 
+use crate::databases::Mode;
 use crate::limits::{SERVER_QUEUE_BYTES, SERVER_QUEUE_REQUESTS};
 use crate::pinned::{Pin, Purpose};
 use crate::request::Target;
@@ -25,8 +26,8 @@ pub struct ServerConn {
     pub server: u32,
     /// Its place among the server's shared connections; none once it is retired or for large transfers.
     pub slot: Option<u32>,
-    /// Whether its server speaks RESP3 on it.
-    pub resp3: bool,
+    /// Its database and its protocol.
+    pub mode: Mode,
     /// Whether it is, or was, for a large transfer: when that is over it is kept for another.
     pub lane: bool,
     /// When it will be looked at for being idle, if so.
@@ -191,12 +192,12 @@ impl Scan {
 
 impl ServerConn {
     /// A connection about to be made.
-    pub fn new(pool: u32, server: u32, slot: Option<u32>, resp3: bool, scan: Scan) -> ServerConn {
+    pub fn new(pool: u32, server: u32, slot: Option<u32>, mode: Mode, scan: Scan) -> ServerConn {
         ServerConn {
             pool,
             server,
             slot,
-            resp3,
+            mode,
             lane: slot.is_none(),
             idle_armed: None,
             blameless: false,
@@ -328,6 +329,11 @@ impl ServerConn {
         self.pin.is_some_and(|pin| pin.purpose == Purpose::Listen)
     }
 
+    /// Whether nobody uses it now.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.flow.is_none() && self.pin.is_none() && self.feeder == NONE
+    }
+
     /// Whether so much waits on it that nothing more is taken.
     #[inline]
     pub fn is_full(&self) -> bool {
@@ -394,7 +400,7 @@ mod tests {
 
     #[test]
     fn requests_leave_as_their_last_byte_does() {
-        let mut conn = ServerConn::new(0, 0, Some(0), false, Scan::Resp(Default::default()));
+        let mut conn = ServerConn::new(0, 0, Some(0), Mode::default(), Scan::Resp(Default::default()));
         for start in [0, 10, 30] {
             conn.queue.push_back(InFlight { target: Target::Nobody, start, at_us: 0, care: Care::default() });
             conn.unsent += 1;

@@ -60,8 +60,10 @@ pub struct PoolView {
     pub disabled: Option<CommandSet>,
     /// What clients must say and servers are told.
     pub redis_auth: Option<Vec<u8>>,
-    /// The database selected on every server connection.
+    /// The database that clients are in at first.
     pub redis_db: u32,
+    /// Whether they may not select another.
+    pub redis_db_fixed: bool,
     /// Bounds of what is read.
     pub limits: Limits,
     /// Requests and replies of which at least so many bytes are still to come are passed on as they come, over
@@ -219,6 +221,7 @@ impl PoolView {
             disabled: CommandSet::of(pool.disable.iter().map(String::as_str)),
             redis_auth: pool.redis_auth.clone().map(Into::into),
             redis_db: pool.redis_db,
+            redis_db_fixed: pool.redis_db_fixed,
             limits: limits(pool),
             stream_from: size(pool.stream_from),
             client_max_pipeline: pool.client_max_pipeline.max(1),

@@ -98,13 +98,13 @@ impl Core {
             self.pause(c);
             return false;
         }
-        let (pool, resp3) = (client.pool, client.resp3);
+        let pool = client.pool;
         let refused = std::mem::take(&mut client.lane_refused);
         let lane = match server {
             _ if refused => Err(Cause::QueueFull),
             // Deletes on a server that has just returned must not be overtaken: for that moment it is collected.
             Some(server) if self.owes_deletes(pool, server) => return false,
-            Some(server) => self.lane(pool, server, resp3),
+            Some(server) => self.lane(pool, server, self.mode(c)),
             None => Err(Cause::Refused),
         };
         let lane = match lane {
@@ -238,7 +238,7 @@ impl Core {
 
     /// The lane of a large request is gone and had taken nothing of it: it begins anew on another.
     pub(crate) fn transfer_again(&mut self, c: u32, old: ConnId, gone: &ServerConn, entry: InFlight) {
-        let lane = self.lane(gone.pool, gone.server, gone.resp3);
+        let lane = self.lane(gone.pool, gone.server, gone.mode);
         let Ok(Some(s)) = lane else {
             let protocol = self.topology.pools[gone.pool as usize].protocol;
             return self.fail(protocol, entry.target, Cause::Closed.text());

@@ -123,6 +123,8 @@ fn keys(row: &Row, specs: &[Spec], [first, last, step]: [i16; 3]) -> anyhow::Res
         "SORT" | "SORT_RO" => "Keys::Sort".to_owned(),
         "GEORADIUS" => "Keys::Store(6)".to_owned(),
         "GEORADIUSBYMEMBER" => "Keys::Store(5)".to_owned(),
+        // Not the fast path: it may be refused for where it takes its key.
+        "MOVE" => "Keys::At(1)".to_owned(),
         "XREAD" | "XREADGROUP" => "Keys::Streams".to_owned(),
         "MIGRATE" => "Keys::Migrate".to_owned(),
         _ if specs.iter().all(Spec::not_key) => "Keys::None".to_owned(),

@@ -284,6 +284,19 @@ run(connect(decode_responses=True, client_name="app", db=0, health_check_interva
 r = connect()
 blob = bytes(range(256)) * 1000
 assert r.set(b"blob\r\n\0", blob) and r.get(b"blob\r\n\0") == blob
+# Each client in its own database.
+there = {db: connect(db=db, decode_responses=True) for db in (3, 0, 5, 3)}
+for db, one in there.items():
+    assert one.set("db", db) is True
+    with one.pipeline() as pipe:
+        pipe.get("db")
+        pipe.append("db", "!")
+        assert pipe.execute() == [str(db), 2]
+assert {db: one.get("db") for db, one in there.items()} == {db: f"{db}!" for db in there}
+assert there[3].client_info()["db"] == 3
+run(connect(db=3, protocol=None, decode_responses=True, socket_timeout=20))
+assert all(one.get("db") is None for one in there.values()), "FLUSHALL is of all databases"
+fails(redis.ResponseError, "DB index is out of range", connect(db=16, retry=Retry(NoBackoff(), 0)).ping)
 once = Retry(NoBackoff(), 0)
 if password:
     fails(redis.AuthenticationError, "", connect(password="wrong", retry=once).ping)

@@ -29,6 +29,7 @@ fn a_full_file_means_what_it_says() {
             client_connections: 10_000,
             redis_auth: Some("secret".into()),
             redis_db: 3,
+            redis_db_fixed: true,
             tcpkeepalive: true,
             reuseport: true,
             preconnect: true,
@@ -343,6 +344,7 @@ alpha:
   client_connections: 10000
   redis_auth: secret
   redis_db: 3
+  redis_db_fixed: true
   tcpkeepalive: true
   reuseport: true
   preconnect: true

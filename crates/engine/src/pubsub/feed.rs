@@ -6,6 +6,7 @@
 
 use super::{Asked, Kind};
 use crate::core::Core;
+use crate::databases::Mode;
 use crate::error::Cause;
 use crate::limits::{FEED_LOOK_US, FIRST_RECONNECT_US, SLOWEST_RECONNECT_US};
 use crate::pinned::{Pin, Purpose};
@@ -18,7 +19,7 @@ use wire::resp::reply as resp;
 impl Core {
     /// Begins a connection to a server and asks there for all that is wanted of it.
     pub(super) fn open_feed(&mut self, pool: u32, server: u32) {
-        let s = self.open_conn(pool, server, None, false);
+        let s = self.open_conn(pool, server, None, Mode::default());
         let conn = &mut self.conns[s];
         conn.lane = false;
         conn.pin = Some(Pin { client: NONE, purpose: Purpose::Listen });

@@ -50,7 +50,7 @@ impl Core {
             seconds(client.since_us),
             seconds(client.heard_us),
             flags(client),
-            self.view(c).redis_db,
+            self.database_of(c),
             topics - shards,
             shards,
             queued.map_or(-1, |queued| i64::from(queued.count)),

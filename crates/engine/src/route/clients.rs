@@ -277,7 +277,7 @@ impl Core {
             _ => None,
         });
         let Some(request) = waiting else { return false };
-        let resp3 = conn.resp3;
+        let resp3 = conn.mode.resp3;
         self.unpin(s);
         self.discard_conn(s);
         self.replies.answer(request, |out| match error {

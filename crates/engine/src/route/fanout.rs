@@ -36,10 +36,12 @@ impl Core {
                 return self.forward(c, first, args.bytes(), command.flags.has(Flags::READONLY));
             }
         };
-        if matches!(command.name, "FLUSHALL" | "FLUSHDB") && self.view(c).detour {
-            self.follow_flush(self.replies.clients[c].pool);
-        }
         match command.name {
+            "FLUSHALL" if self.view(c).detour => self.follow_flush(self.replies.clients[c].pool, None),
+            "FLUSHDB" if self.view(c).detour => {
+                let database = self.database_of(c);
+                self.follow_flush(self.replies.clients[c].pool, Some(database));
+            }
             "SCRIPT LOAD" => _ = self.learn_script(c, args.get(2)),
             "SCRIPT FLUSH" => self.pools[self.replies.clients[c].pool as usize].scripts.clear(),
             _ => {}

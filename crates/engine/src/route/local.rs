@@ -3,6 +3,7 @@
 use crate::client::About;
 use crate::command::{Command, Local, info};
 use crate::core::Core;
+use crate::databases::Mode;
 use crate::limits::CLIENT_NAME_BYTES;
 use crate::route::walk::OF_SERVER;
 use wire::args::ArgView;
@@ -22,7 +23,7 @@ impl Core {
                 self.answer_now(c, |out| encode::simple(b"OK", out));
                 self.quit_client(c, false);
             }
-            Local::Select => self.select(c, args.get(1)),
+            Local::Select => self.select(c, args),
             Local::Auth => self.auth(c, args),
             Local::Hello => self.hello(c, args),
             Local::Reset => self.reset(c),
@@ -76,21 +77,6 @@ impl Core {
         });
     }
 
-    fn select(&mut self, c: u32, index: &[u8]) {
-        let own = self.view(c).redis_db;
-        let asked = std::str::from_utf8(index).ok().and_then(|text| text.parse::<i64>().ok());
-        self.answer_now(c, |out| match asked {
-            None => encode::error(b"ERR value is not an integer or out of range", out),
-            Some(db) if db == i64::from(own) => encode::simple(b"OK", out),
-            Some(_) => {
-                let text = format!(
-                    "ERR cashew does not support SELECT of another database yet: this pool's is {own} (redis_db)"
-                );
-                encode::error(text.as_bytes(), out);
-            }
-        });
-    }
-
     fn auth(&mut self, c: u32, args: ArgView<'_>) {
         let verdict = match args.len() {
             2 => self.check_password(c, b"default", args.get(1)),
@@ -140,7 +126,7 @@ impl Core {
                 );
             }),
             Ok(()) => {
-                self.speak(c, resp3);
+                self.speak(c, Mode { resp3, ..self.mode(c) });
                 let number = self.replies.clients[c].number;
                 let mode = self.redis_mode(c);
                 self.answer_now(c, |out| write_hello(out, number, resp3, mode));
@@ -174,17 +160,12 @@ impl Core {
         }
     }
 
-    /// Changes a client's protocol. What it asks next goes over other connections, where it must not overtake what
-    /// it has asked.
-    fn speak(&mut self, c: u32, resp3: bool) {
-        if self.replies.clients[c].resp3 == resp3 {
-            return;
+    /// Changes a client's protocol, or, with RESET, all that its connections are set to.
+    fn speak(&mut self, c: u32, mode: Mode) {
+        if self.mode(c) != mode {
+            self.lose_watch(c);
         }
-        self.lose_watch(c);
-        self.await_deletes(c);
-        let client = &mut self.replies.clients[c];
-        (client.in_order, client.resp3) = (true, resp3);
-        self.give_slot(c);
+        self.change_mode(c, mode);
     }
 
     pub(crate) fn reset(&mut self, c: u32) {
@@ -194,7 +175,7 @@ impl Core {
         let client = &mut self.replies.clients[c];
         client.authenticated = open;
         client.about = None;
-        self.speak(c, false);
+        self.speak(c, Mode::default());
         self.answer_now(c, |out| encode::simple(b"RESET", out));
     }
 

@@ -16,6 +16,7 @@ mod pubsub;
 mod redis;
 mod scan;
 mod script;
+pub(crate) mod select;
 mod split;
 mod standby;
 mod transaction;

@@ -7,6 +7,7 @@ use crate::error::Cause;
 use crate::lane::OnLane;
 use crate::limits::QUOTED_BYTES;
 use crate::request::Target;
+use crate::route::select::crosses_databases;
 use crate::server_conn::Care;
 use config::Protocol;
 use stats::{Event, PoolMetric, Text};
@@ -243,6 +244,9 @@ impl Core {
             } else {
                 self.answer_now(c, |out| error.write(command, out));
             }
+            return true;
+        }
+        if crosses_databases(command, args) && self.refuse_crossing(c) {
             return true;
         }
         let server = match self.place_all(pool, args, keys) {

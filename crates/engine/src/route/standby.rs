@@ -61,7 +61,7 @@ impl Core {
     /// `flush_all` while servers are away.
     pub(crate) fn flushed_elsewhere(&mut self, c: u32, verb: Verb) {
         if verb == Verb::FlushAll && self.view(c).detour {
-            self.follow_flush(self.replies.clients[c].pool);
+            self.follow_flush(self.replies.clients[c].pool, None);
         }
     }
 }

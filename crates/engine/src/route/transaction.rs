@@ -8,6 +8,7 @@ use crate::core::Core;
 use crate::error::Cause;
 use crate::pinned::{ALL_PINNED, Purpose};
 use crate::request::{State, Target};
+use crate::route::select::crosses_databases;
 use crate::server_conn::Care;
 use crate::session::{QueuedKey, Transaction, Watch};
 use stats::PoolMetric;
@@ -84,6 +85,10 @@ impl Core {
                 self.answer_now(c, |out| command.refusal(out));
                 return true;
             }
+        }
+        if crosses_databases(command, args) && self.refuse_crossing(c) {
+            self.spoil(c);
+            return true;
         }
         match self.find_queued_keys(c, command, args) {
             Ok(keys) => self.queue_with(c, command, args, &keys),

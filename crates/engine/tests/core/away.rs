@@ -18,8 +18,8 @@ fn rig(protocol: Protocol, lines: &str, standing: Standing) -> Rig {
 
 /// The keys that are recorded of a server.
 fn recorded(rig: &mut Rig, server: u32) -> Vec<String> {
-    let keys = rig.core.collect(0, server).keys;
-    keys.iter().map(|key| String::from_utf8_lossy(key).into_owned()).collect()
+    let text = |(_, key): (u32, Box<[u8]>)| String::from_utf8_lossy(&key).into_owned();
+    rig.core.collect(0, server).keys.into_iter().map(text).collect()
 }
 
 /// The requests that a redis server was sent, as words.
@@ -348,9 +348,8 @@ fn too_much_to_remember_means_all_of_it() {
     }
     let key = rig.key(0, 1);
     rig.send(client, request(&format!("SET {key} 1")));
-    let record = rig.core.collect(0, 0);
-    assert!(record.overflowed && record.keys.is_empty());
-    assert!(!rig.core.collect(0, 0).overflowed, "that is told once");
+    let (once, again) = (rig.core.collect(0, 0), rig.core.collect(0, 0));
+    assert!(once.overflowed && once.keys.is_empty() && !again.overflowed, "that is told once");
 }
 
 #[test]
@@ -366,7 +365,8 @@ fn a_flush_of_everything_is_one_of_the_server_that_is_away() {
         let mut rig = rig(protocol, EJECT, Standing::Out);
         let client = rig.client();
         rig.send(client, &flush);
-        assert_eq!(rig.core.collect(0, 0).overflowed, changes, "{}", flush.escape_ascii());
+        let empties = |record: engine::away::Record| record.overflowed || record.emptied == [0];
+        assert_eq!(empties(rig.core.collect(0, 0)), changes, "{}", flush.escape_ascii());
         assert!(!rig.core.collect(0, 1).overflowed);
     }
 }

@@ -19,5 +19,6 @@ mod redis;
 mod rig;
 mod scan;
 mod script;
+mod select;
 mod timeout;
 mod transaction;

@@ -5,6 +5,7 @@ use crate::check::SLACK_US;
 use crate::faults::Why;
 use crate::world::World;
 use engine::Input;
+use engine::away::RecordedKey;
 use engine::error::Cause;
 use engine::topology::Standing;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Absence {
     stage: Stage,
-    owed: Vec<Box<[u8]>>,
+    owed: Vec<RecordedKey>,
     overflowed: bool,
 }
 
@@ -77,7 +78,9 @@ impl World {
                 if all || self.plan.pools[pool].absence.1 == "flush" {
                     keyspace.clear();
                 }
-                owed.iter().for_each(|key| keyspace.forget(key));
+                owed.iter().for_each(|(_, key)| keyspace.forget(key));
+                let own = self.plan.pools[pool].db;
+                owed.iter().for_each(|(db, key)| self.journal.note_database(key, *db, own));
                 Stage::Clean
             }
             Stage::Clean | Stage::Confirmed => match self.collect(pool, server) {

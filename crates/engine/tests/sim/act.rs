@@ -1,6 +1,6 @@
 //! What the engine wants done, and all that is checked on the way and at the end.
 
-use crate::ask::Reply;
+use crate::ask::{Ask, Reply};
 use crate::check::{Judge, SLACK_US, shown};
 use crate::faults::Why;
 use crate::server::{Peer, Stage};
@@ -10,6 +10,9 @@ use engine::id::ClientId;
 use engine::{Closing, Output};
 use stats::{PoolMetric, ServerMetric, WorkerMetric};
 use std::cell::Cell;
+
+/// How a request for another database begins.
+const SELECT: &[u8] = b"*2\r\n$6\r\nSELECT\r\n";
 
 /// More than any reply of the model takes.
 const REPLY_BYTES: usize = 32 << 10;
@@ -370,9 +373,15 @@ impl World {
 
     /// The world is at rest: everybody who asked has an answer, and what was answered was done.
     pub(crate) fn check_answers(&mut self) -> Result<(), String> {
-        for client in &mut self.clients {
+        for (number, client) in self.clients.iter_mut().enumerate() {
             if client.lost {
                 continue;
+            }
+            let stays = |ask: &Ask| ask.answered == Some(false) && ask.bytes.starts_with(SELECT);
+            if let Some(astray) = self.journal.astray.get(&number)
+                && !client.asks.iter().any(stays)
+            {
+                return Err(format!("client {:?}: {astray}", client.id));
             }
             if let Some(place) = client.expects() {
                 return Err(format!(

@@ -91,6 +91,8 @@ pub(crate) struct Author<'a> {
     pub(crate) seq: u32,
     pub(crate) values: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) counters: BTreeMap<Vec<u8>, i64>,
+    /// The client's database.
+    pub(crate) db: u32,
     /// Whether the client speaks RESP3 now.
     pub(crate) resp3: bool,
     /// What CLIENT GETNAME answers.
@@ -125,14 +127,19 @@ impl Author<'_> {
         if self.rng.chance(400) { format!("{{t{}}}", self.rng.below(3)) } else { String::new() }
     }
 
+    /// What keys bear by which servers know their database; nothing in the pool's own.
+    fn mark(&self) -> String {
+        if self.db == self.pool.db { String::new() } else { format!(".d{}", self.db) }
+    }
+
     /// A key that holds what was stored.
     pub(crate) fn key(&mut self) -> Vec<u8> {
-        format!("{}k{}.{}", self.tag(), self.client, self.rng.below(3)).into_bytes()
+        format!("{}k{}.{}{}", self.tag(), self.client, self.rng.below(3), self.mark()).into_bytes()
     }
 
     /// A counter.
     pub(crate) fn counter(&mut self) -> Vec<u8> {
-        format!("{}n{}.{}", self.tag(), self.client, self.rng.below(2)).into_bytes()
+        format!("{}n{}.{}{}", self.tag(), self.client, self.rng.below(2), self.mark()).into_bytes()
     }
 
     /// A key that nobody else ever asks for.
@@ -142,7 +149,7 @@ impl Author<'_> {
     }
 
     pub(crate) fn tagged_question(&mut self, tag: &str, part: usize) -> Vec<u8> {
-        format!("{tag}q{}.{}.{part}", self.client, self.seq).into_bytes()
+        format!("{tag}q{}.{}.{part}{}", self.client, self.seq, self.mark()).into_bytes()
     }
 
     /// A new value for a key: it names the key and the request.

@@ -1,7 +1,7 @@
 //! Requests of redis clients that servers answer.
 
 use crate::ask::{Author, Element, Reply, Rule};
-use crate::model::{knows, size, stamp, weight};
+use crate::model::{knows, size_in, stamp, weight};
 use crate::shapes;
 use wire::resp::encode;
 
@@ -36,6 +36,9 @@ impl Author<'_> {
     pub(crate) fn redis(&mut self) {
         if self.rng.chance(12) {
             return self.change_protocol();
+        }
+        if self.pool.selects && self.rng.chance(60) {
+            return self.select();
         }
         let kind = if self.of_values && self.rng.chance(800) {
             *self.rng.pick(&[0, 0, 3, 3, 10, 12, 14])
@@ -290,8 +293,12 @@ impl Author<'_> {
         }
         let (bytes, expected, tokens) = match self.rng.below(7) {
             0 => {
-                let sum = all.iter().map(|server| size(*server)).sum();
-                (self.request(&["DBSIZE"]), reply(|out| encode::integer(sum, out)), Vec::new())
+                let sum = all.iter().map(|server| size_in(*server, self.db, self.pool.db)).sum();
+                // Where SELECT fails it is another database's.
+                let rule = Rule::Number(0, i64::MAX);
+                let write = |out: &mut Vec<u8>| encode::integer(sum, out);
+                let expected = if self.pool.selects { known(rule, write) } else { reply(write) };
+                (self.request(&["DBSIZE"]), expected, Vec::new())
             }
             1 => (self.request(&["FLUSHALL"]), reply(|out| encode::simple(b"OK", out)), Vec::new()),
             2 => {

@@ -30,6 +30,7 @@ impl Author<'_> {
         if self.rng.chance(300) {
             self.ask_here(request(&["RESET"]), reply(|out| encode::simple(b"RESET", out)));
             self.resp3 = false;
+            self.db = self.pool.db;
             self.name.clear();
             return self.begin_redis();
         }
@@ -82,7 +83,10 @@ impl Author<'_> {
             2 | 3 => {
                 self.ask_here(request(&["ECHO", &word]), reply(|out| encode::bulk(word.as_bytes(), out)))
             }
-            4 => self.ask_here(request(&["SELECT", &own]), reply(|out| encode::simple(b"OK", out))),
+            4 => {
+                self.ask_here(request(&["SELECT", &own]), reply(|out| encode::simple(b"OK", out)));
+                self.db = self.pool.db;
+            }
             5 => self.ask_here(request(&["TIME"]), Reply::Starts(b"*2\r\n$".to_vec())),
             6 => self.ask_here(request(&["COMMAND", "COUNT"]), Reply::Starts(b":".to_vec())),
             7 => {
@@ -101,6 +105,18 @@ impl Author<'_> {
             }
             _ => self.ask_here(request(&["HELLO"]), greeting(self.resp3)),
         }
+    }
+
+    /// Another database, or the same once more. A server may have to be asked for it.
+    pub(crate) fn select(&mut self) {
+        let db = *self.rng.pick(&[self.pool.db, 5, 7, 7]);
+        let (bytes, ok) = (request(&["SELECT", &db.to_string()]), reply(|out| encode::simple(b"OK", out)));
+        let all = self.everywhere();
+        match db == self.pool.db {
+            true => self.ask_here(bytes, ok),
+            false => self.ask(bytes, ok, all, Vec::new()),
+        }
+        self.db = db;
     }
 
     pub(crate) fn refused(&mut self) {
@@ -122,9 +138,13 @@ impl Author<'_> {
                 let starts = Reply::Starts(b"-ERR cashew does not support 'FT._LIST'".to_vec());
                 self.ask_here(request(&["FT._LIST"]), starts);
             }
+            4 if self.pool.selects => {
+                let (all, text) = (self.everywhere(), error("ERR DB index is out of range"));
+                self.ask(request(&["SELECT", "11"]), text, all, Vec::new());
+            }
             4 => {
-                let text = "ERR cashew does not support SELECT of another database yet";
-                let text = format!("{text}: this pool's is {} (redis_db)", self.pool.db);
+                let text = "ERR clients of this pool cannot SELECT another database than";
+                let text = format!("{text} {} (redis_db_fixed)", self.pool.db);
                 self.ask_here(request(&["SELECT", "11"]), error(&text));
             }
             5 => self.ask_here(request(&["HELLO", "4"]), error("NOPROTO unsupported protocol version")),

@@ -19,6 +19,8 @@ pub(crate) struct Journal {
     done: BTreeMap<String, u32>,
     /// Stores that were carried out after a newer one of the same client.
     pub(crate) overtaken: Vec<String>,
+    /// Of each client by its number, a key of one database that was asked for in another.
+    pub(crate) astray: BTreeMap<usize, String>,
 }
 
 impl Journal {
@@ -26,6 +28,19 @@ impl Journal {
         let count = self.done.entry(token.clone()).or_default();
         *count += 1;
         if *count > 1 { Err(format!("a write reached a server twice: {token}")) } else { Ok(*count) }
+    }
+
+    /// A key is asked for in database `db`, where the pool's is `own`.
+    pub(crate) fn note_database(&mut self, key: &[u8], db: u32, own: u32) {
+        let name = text(bare(key));
+        let (of, number) = match name.split_once(".d") {
+            Some((name, db)) => (name.to_owned(), db.parse().unwrap_or(u32::MAX)),
+            None => (name, own),
+        };
+        let client = of.get(1..).and_then(|of| of.split('.').next()?.parse().ok());
+        if let (true, Some(client)) = (number != db, client) {
+            self.astray.insert(client, format!("{} was asked for in database {db}", text(key)));
+        }
     }
 
     /// How much was done.
@@ -46,6 +61,8 @@ pub(crate) struct Keyspace {
     forgiving: bool,
     /// Its place in the pool.
     server: usize,
+    /// The database that is asked, and the pool's own. Keys bear the number of theirs, so that one map will do.
+    pub(crate) db: (u32, u32),
     values: BTreeMap<Vec<u8>, Vec<u8>>,
     counters: BTreeMap<Vec<u8>, i64>,
     /// Of each client, the newest request that stored something.
@@ -80,6 +97,12 @@ pub(crate) fn weight(key: &[u8]) -> i64 {
 /// What DBSIZE answers on a server: a digit of its own place.
 pub(crate) fn size(server: usize) -> i64 {
     7 * 10i64.pow(server as u32)
+}
+
+/// The same in another database than the pool's own.
+pub(crate) fn size_in(server: usize, db: u32, own: u32) -> i64 {
+    let digit = if db == own { 7 } else { db % 5 + 1 };
+    i64::from(digit) * 10i64.pow(server as u32)
 }
 
 /// Whether a server says it knows a script.
@@ -278,7 +301,7 @@ impl Keyspace {
                 key(args.get(1));
                 shapes::error(&format!("WRONGTYPE {}", text(args.get(1))), resp3, out);
             }
-            b"DBSIZE" => encode::integer(size(self.server), out),
+            b"DBSIZE" => encode::integer(size_in(self.server, self.db.0, self.db.1), out),
             b"FLUSHALL" => encode::simple(b"OK", out),
             b"KEYS" => shapes::names(&text(args.get(1)), &[self.server], true, resp3, out),
             b"SCAN" => {

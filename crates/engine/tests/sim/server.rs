@@ -1,5 +1,6 @@
 //! A server's end of one connection from the proxy: reads requests, answers in order, and misbehaves on order.
 
+use crate::ask_redis::text;
 use crate::check::wrong;
 use crate::faults::{EARLY, FaultLog, Faults, Why};
 use crate::ledger::Ledger;
@@ -14,6 +15,9 @@ use engine::id::ConnId;
 use engine::topology::PoolView;
 use std::collections::VecDeque;
 use wire::{Args, Limits, memcache, resp};
+
+/// So many databases has each server.
+const DATABASES: u32 = 10;
 
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -52,6 +56,10 @@ pub(crate) struct Peer {
     messages: VecDeque<(usize, u32, Topic)>,
     authenticated: bool,
     db: u32,
+    /// It has taken a SELECT.
+    selected: bool,
+    /// It has answered anything but the proxy's first words.
+    served: bool,
     /// The request that is not whole yet was answered already.
     refused_early: bool,
 }
@@ -83,6 +91,8 @@ pub(crate) struct Desk<'a> {
     pub(crate) lied: bool,
     /// Whether news went out before a reply.
     pub(crate) pushed: bool,
+    /// Whether clients of the pool select databases.
+    pub(crate) selects: bool,
 }
 
 impl Desk<'_> {
@@ -118,14 +128,19 @@ impl Peer {
             messages: VecDeque::new(),
             authenticated: false,
             db: 0,
+            selected: false,
+            served: false,
             refused_early: false,
         }
     }
 
     /// Has answered all and is owed nothing; such a connection may be closed without any harm.
     pub(crate) fn is_idle(&self, view: &PoolView) -> bool {
-        let greeted = (view.redis_auth.is_none() || self.authenticated) && self.db == view.redis_db;
+        let authenticated = view.redis_auth.is_none() || self.authenticated;
+        // Where clients select databases only the proxy knows whether its first words are at their end.
+        let greeted = self.selected || self.served || (view.redis_db_fixed && self.db == view.redis_db);
         self.stage == Stage::Up
+            && authenticated
             && greeted
             && self.answered > 0
             && self.inbox.is_empty()
@@ -218,7 +233,9 @@ impl Peer {
             return Ok(true);
         }
         self.waits = true;
-        let refusable = self.is_past_handshake(desk.view) && !self.may_be_greeted() && !self.may_be_framed();
+        let selects = desk.selects && self.may_select();
+        let framed = self.may_be_greeted() || self.may_be_framed() || selects;
+        let refusable = self.is_past_handshake(desk.view) && !framed;
         if desk.rng.chance(desk.faults.early) && !self.refused_early && refusable {
             self.note(desk, Why::Early);
             self.refused_early = true;
@@ -242,8 +259,15 @@ impl Peer {
         words.iter().any(|word| word.starts_with(&self.inbox))
     }
 
+    /// The same of a SELECT.
+    fn may_select(&self) -> bool {
+        let select = b"*2\r\n$6\r\nSELECT\r\n".as_slice();
+        select.starts_with(&self.inbox) || self.inbox.starts_with(select)
+    }
+
     fn is_past_handshake(&self, view: &PoolView) -> bool {
-        (view.redis_auth.is_none() || self.authenticated) && self.db == view.redis_db
+        let there = !view.redis_db_fixed || self.db == view.redis_db;
+        (view.redis_auth.is_none() || self.authenticated) && there
     }
 
     fn redis(&mut self, desk: &mut Desk<'_>, inbox: &[u8]) -> Result<usize, String> {
@@ -259,7 +283,7 @@ impl Peer {
             self.handshake(desk, &command, &view.iter().skip(1).collect::<Vec<_>>())?;
             return Ok(len);
         }
-        let resp3 = self.resp3;
+        let (resp3, db) = (self.resp3, self.db);
         if !self.is_past_handshake(desk.view) {
             return Err(format!("before AUTH or SELECT the proxy sent {}", inbox[..len].escape_ascii()));
         }
@@ -277,16 +301,27 @@ impl Peer {
                 multi.spoilt = true;
             }
             answered?;
+            self.served = true;
             return Ok(len);
         }
         self.answer(desk, |desk, key, out| {
             let before = desk.journal.len();
+            let own = desk.view.redis_db;
+            desk.keyspace.db = (db, own);
+            let mut keys = Vec::new();
+            let mut key = |name: &[u8]| {
+                keys.push(name.to_vec());
+                key(name);
+            };
+            let key = &mut key;
             desk.keyspace.redis(view, resp3, desk.journal, key, out)?;
-            if !desk.repeats(before) {
-                return Ok(());
+            if desk.repeats(before) {
+                desk.keyspace.redis(view, resp3, desk.journal, key, &mut Vec::new())?;
             }
-            desk.keyspace.redis(view, resp3, desk.journal, key, &mut Vec::new())
+            keys.iter().for_each(|key| desk.journal.note_database(key, db, own));
+            Ok(())
         })?;
+        self.served = true;
         Ok(len)
     }
 
@@ -373,7 +408,7 @@ impl Peer {
     }
 
     fn handshake(&mut self, desk: &mut Desk<'_>, command: &[u8], words: &[&[u8]]) -> Result<(), String> {
-        if self.answered >= 2 {
+        if self.answered >= 2 && !desk.selects {
             return Err("the proxy said HELLO, AUTH or SELECT behind requests".to_string());
         }
         let password = desk.view.redis_auth.is_some();
@@ -381,6 +416,7 @@ impl Peer {
             b"HELLO" if password => words == [b"3".as_slice(), b"AUTH", b"default", PASSWORD.as_bytes()],
             b"HELLO" => words == [b"3"],
             b"AUTH" => words == [PASSWORD.as_bytes()] && password && !self.resp3,
+            _ if desk.selects => self.authenticated || !password,
             _ => words == [desk.view.redis_db.to_string().as_bytes()] && (self.authenticated || !password),
         };
         let first = command == b"SELECT" || self.answered == 0;
@@ -389,7 +425,13 @@ impl Peer {
             return Err(format!("the proxy said {} {}", command.escape_ascii(), words.escape_ascii()));
         }
         self.answered += 1;
-        if desk.rng.chance(desk.faults.handshake) {
+        let asked: u32 = words.first().and_then(|word| text(word).parse().ok()).unwrap_or(u32::MAX);
+        let is_other = command == b"SELECT" && asked != desk.view.redis_db;
+        if command == b"SELECT" && asked >= DATABASES {
+            self.outbox.extend_from_slice(b"-ERR DB index is out of range\r\n");
+            return Ok(());
+        }
+        if !is_other && desk.rng.chance(desk.faults.handshake) {
             self.note(desk, Why::Cause(Cause::HandshakeRefused));
             self.broken = true;
             // An old server does not know HELLO, or not this version.
@@ -411,7 +453,7 @@ impl Peer {
                 return Ok(());
             }
             b"AUTH" => self.authenticated = true,
-            _ => self.db = desk.view.redis_db,
+            _ => (self.db, self.selected) = (asked, true),
         }
         self.outbox.extend_from_slice(b"+OK\r\n");
         Ok(())

@@ -49,6 +49,8 @@ pub(crate) struct PoolPlan {
     pub(crate) client_idle_us: Option<u64>,
     pub(crate) auth: bool,
     pub(crate) db: u32,
+    /// Whether clients select databases.
+    pub(crate) selects: bool,
     pub(crate) tag: bool,
     pub(crate) distribution: &'static str,
     pub(crate) max_pipeline: u32,
@@ -161,6 +163,7 @@ impl PoolPlan {
             client_idle_us: rng.chance(150).then(|| rng.range(10_000, 200_000)),
             auth: redis && rng.chance(250),
             db: if redis && rng.chance(250) { 3 } else { 0 },
+            selects: redis && rng.chance(400),
             tag: rng.chance(500),
             distribution,
             max_pipeline: if rng.chance(300) { rng.range(1, 5) as u32 } else { 4096 },
@@ -223,6 +226,7 @@ impl PoolPlan {
         view.retry_reads = self.retry_reads;
         view.redis_auth = self.auth.then(|| PASSWORD.as_bytes().to_vec());
         view.redis_db = self.db;
+        view.redis_db_fixed = !self.selects;
         view.limits = Limits { value_bytes: VALUE_BYTES, ..Limits::default() };
         view.client_max_pipeline = self.max_pipeline;
         view.client_request_limit = self.request_limit;

@@ -234,6 +234,7 @@ impl World {
             twice: self.tamper == Some(Tamper::Twice),
             lied: false,
             pushed: false,
+            selects: self.plan.pools[pool].selects,
         };
         peer.end_wait(&mut desk)?;
         let works = (0..count).try_for_each(|_| match peer.work(&mut desk) {

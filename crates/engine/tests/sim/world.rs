@@ -180,6 +180,7 @@ impl World {
             seq: 0,
             values: Default::default(),
             counters: Default::default(),
+            db: self.plan.pools[pool].db,
             resp3: false,
             name: Vec::new(),
             asks: Vec::new(),

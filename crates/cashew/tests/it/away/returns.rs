@@ -2,7 +2,7 @@
 
 use testkit::wait;
 
-use super::rig::{Kind, Pool};
+use super::rig::{Kind, Pool, Talk};
 
 /// How a server goes.
 #[derive(Clone, Copy, Debug)]
@@ -153,6 +153,43 @@ fn a_flush_that_the_server_missed_is_made_up_for() {
         pool.order("restore alpha s0");
         pool.wait_state("s0", "up");
         assert_eq!(pool.servers[0].client().found(&keys[0]), None);
+    }
+}
+
+#[test]
+fn what_changed_in_other_databases_is_dealt_with_there() {
+    for (on_return, unchanged) in [("invalidate", Some("old")), ("flush", None)] {
+        let pool = Pool::start(Kind::Redis, &format!("on_failure: eject\non_return: {on_return}"), &[], 2);
+        let keys = pool.keys("key", 2);
+        let mut home = pool.servers[0].client();
+        let select = |talk: &mut Talk, db: &str| assert_eq!(talk.client.ask(&["SELECT", db]), b"+OK\r\n");
+        for db in ["3", "5", "9"] {
+            select(&mut home, db);
+            keys.iter().for_each(|key| home.set(key, "old").expect("it is there"));
+        }
+        let (mut three, mut five) = (pool.client(), pool.client());
+        select(&mut three, "3");
+        select(&mut five, "5");
+        pool.order("drain alpha s0");
+        wait::until("the key to go elsewhere", || three.found(&keys[0]).is_none());
+        wait::until("the key to go elsewhere", || five.found(&keys[0]).is_none());
+        three.set(&keys[0], "new").expect("the other server takes it");
+        five.client.ask(&["FLUSHDB"]);
+        pool.order("restore alpha s0");
+        pool.wait_state("s0", "up");
+        for (db, key, expected) in [
+            ("0", 0, unchanged),
+            ("0", 1, unchanged),
+            ("3", 0, None),
+            ("3", 1, unchanged),
+            ("5", 0, None),
+            ("5", 1, None),
+            // Nobody has selected it here: it is somebody else's.
+            ("9", 0, Some("old")),
+        ] {
+            select(&mut home, db);
+            assert_eq!(home.found(&keys[key]).as_deref(), expected, "{on_return} {db} {key}");
+        }
     }
 }
 

@@ -88,8 +88,8 @@ unsupported | INFO
 unsupported | HELLO
 unsupported | HELLO 2
 unsupported | HELLO 3
-unsupported | SELECT 0
-unsupported | SELECT 1
+select | SELECT 0
+select | SELECT 1
 unsupported | ECHO hello
 unsupported | CLIENT SETNAME me
 unsupported | CLIENT SETINFO LIB-NAME x
@@ -269,7 +269,7 @@ auth-user | AUTH default secret
         "
 same | SET k indb2
 same | GET k
-unsupported | SELECT 2
+select | SELECT 2
 ",
     ),
     (

@@ -3,6 +3,7 @@
 mod across;
 mod auth;
 mod client_commands;
+mod databases;
 mod gather;
 mod own;
 mod parity;
