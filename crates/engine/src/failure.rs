@@ -50,7 +50,7 @@ impl Core {
                 self.topic_failed(topic, &reply);
             }
             Target::Noreply(id) => self.heard(id),
-            Target::Nobody | Target::Handshake(_) => {}
+            Target::Nobody | Target::Handshake(_) | Target::Cover(_) => {}
         }
     }
 
@@ -178,6 +178,7 @@ impl Core {
             self.replies.outputs.push_back(if owed { Output::AbortConn(id) } else { Output::CloseConn(id) });
         }
         self.leave_lane(s);
+        self.lose_tracked(s);
         self.lose_pin(s);
         let conn = self.conns.remove(s).expect("callers hold a living connection");
         let state = &mut self.pools[conn.pool as usize].servers[conn.server as usize];

@@ -83,7 +83,11 @@ impl Core {
             | Target::Awaited(request)
             | Target::Script(request) => Some(request),
             // The answers to storage commands and to what the proxy asks for itself are never large.
-            Target::Quiet(_) | Target::Noreply(_) | Target::Errand(_) | Target::Topic(_) => return Some(()),
+            Target::Quiet(_)
+            | Target::Noreply(_)
+            | Target::Errand(_)
+            | Target::Topic(_)
+            | Target::Cover(_) => return Some(()),
         };
         self.learn_key(s, entry);
         self.limit_flows();
@@ -169,6 +173,8 @@ impl Core {
         };
         let (pool, server) = (self.conns[s].pool, self.conns[s].server);
         self.conns[s].lane = true;
+        // What its server says from now on may have to wait for a client that is slow.
+        self.lose_tracked(s);
         self.pools[pool as usize].servers[server as usize].conns[slot as usize] = NONE;
         if self.topology.pools[pool as usize].retry_reads {
             self.ask_elsewhere(s, slot);
@@ -434,7 +440,13 @@ impl Core {
             | Target::Quiet(request) => request,
             Target::Part { merge, .. } => self.merges[merge].request,
             Target::Noreply(id) => return self.replies.clients.live(id),
-            Target::Nobody | Target::Handshake(_) | Target::Errand(_) | Target::Topic(_) => return None,
+            Target::Nobody
+            | Target::Handshake(_)
+            | Target::Errand(_)
+            | Target::Topic(_)
+            | Target::Cover(_) => {
+                return None;
+            }
         };
         let slot = &self.replies.requests[request];
         if matches!(slot.state, State::Orphan) { None } else { Some(slot.client) }

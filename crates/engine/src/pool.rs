@@ -34,7 +34,8 @@ pub struct PoolState {
 /// A worker's side of a server.
 #[derive(Debug)]
 pub struct ServerState {
-    /// The shared connections by place, those of RESP2 first, then those of RESP3; `NONE` where there is none now.
+    /// The shared connections by place, those of RESP2 first, then those of RESP3, then those on which servers say what
+    /// changes of that which was read; `NONE` where there is none now.
     pub(crate) conns: Vec<u32>,
     /// Connections that timed out and still owe replies, the oldest first.
     pub(crate) retired: VecDeque<u32>,
@@ -70,7 +71,7 @@ impl PoolState {
     /// No connection yet.
     pub fn new(view: &PoolView) -> PoolState {
         let server = |server: &ServerView| ServerState {
-            conns: vec![NONE; view.server_connections * 2],
+            conns: vec![NONE; view.server_connections * 3],
             retired: VecDeque::new(),
             spare: Vec::new(),
             failing: false,
@@ -113,9 +114,19 @@ impl Core {
 
     /// Says which place that is, for a client that is new or speaks another protocol now.
     pub(crate) fn give_slot(&mut self, c: u32) {
-        let client = &mut self.replies.clients[c];
+        self.replies.clients[c].slot = self.place_of(c);
+    }
+
+    /// The place that a client should have.
+    pub(crate) fn place_of(&self, c: u32) -> u32 {
+        let client = &self.replies.clients[c];
         let lanes = self.topology.pools[client.pool as usize].server_connections as u32;
-        client.slot = c % lanes + if client.resp3 { lanes } else { 0 };
+        let kind = match client.resp3 {
+            false => 0,
+            true if self.is_reader(c) => 2,
+            true => 1,
+        };
+        c % lanes + kind * lanes
     }
 
     /// The connection to `server` in a place; a new one where there is none.
@@ -128,13 +139,19 @@ impl Core {
     /// A connection for an empty place: one that is spare, or a new one.
     #[cold]
     fn new_conn(&mut self, pool: u32, server: u32, slot: u32) -> u32 {
-        let resp3 = slot as usize >= self.topology.pools[pool as usize].server_connections;
-        if let Some(spare) = self.take_spare(pool, server, resp3) {
+        let kind = slot as usize / self.topology.pools[pool as usize].server_connections;
+        let (resp3, tracked) = (kind > 0, kind > 1);
+        let s = if let Some(spare) = self.take_spare(pool, server, resp3) {
             (self.conns[spare].slot, self.conns[spare].lane) = (Some(slot), false);
             self.pools[pool as usize].servers[server as usize].conns[slot as usize] = spare;
-            return spare;
+            spare
+        } else {
+            self.open_conn(pool, server, Some(slot), resp3)
+        };
+        if tracked {
+            self.track_conn(s);
         }
-        self.open_conn(pool, server, Some(slot), resp3)
+        s
     }
 
     /// Why a server is not to be asked anything now, if so.
@@ -167,6 +184,7 @@ impl Core {
                 }
             }
             self.hurry_feed(pool, server);
+            self.hurry_broadcast(pool, server);
         }
     }
 

@@ -81,6 +81,8 @@ pub enum Target {
     Errand(Errand),
     /// A subscription that clients share.
     Topic(TopicId),
+    /// What a server is asked to tell of: the how manieth time that it has changed.
+    Cover(u32),
 }
 
 /// A page of a SCAN that a server was asked for.
@@ -124,4 +126,6 @@ pub enum Step {
     Hello,
     /// SELECT
     Select,
+    /// CLIENT TRACKING ON, where clients keep what they read
+    Tracking,
 }

@@ -27,6 +27,8 @@ pub struct ServerConn {
     pub slot: Option<u32>,
     /// Whether its server speaks RESP3 on it.
     pub resp3: bool,
+    /// Whether its server tells on it what changes of that which was read over it.
+    pub tracked: bool,
     /// Whether it is, or was, for a large transfer: when that is over it is kept for another.
     pub lane: bool,
     /// When it will be looked at for being idle, if so.
@@ -197,6 +199,7 @@ impl ServerConn {
             server,
             slot,
             resp3,
+            tracked: false,
             lane: slot.is_none(),
             idle_armed: None,
             blameless: false,
@@ -320,12 +323,18 @@ impl ServerConn {
 
     /// Whether it stays even if it owes nothing: a client watches keys on it, or messages come on it.
     pub fn is_kept(&self) -> bool {
-        self.pin.is_some_and(|pin| matches!(pin.purpose, Purpose::Watch | Purpose::Listen))
+        self.pin
+            .is_some_and(|pin| matches!(pin.purpose, Purpose::Watch | Purpose::Listen | Purpose::Broadcast))
     }
 
     /// Whether messages come on it that clients are subscribed to.
     pub fn is_feed(&self) -> bool {
         self.pin.is_some_and(|pin| pin.purpose == Purpose::Listen)
+    }
+
+    /// Whether its server tells on it which keys have changed, whoever has read them.
+    pub fn is_broadcast(&self) -> bool {
+        self.pin.is_some_and(|pin| pin.purpose == Purpose::Broadcast)
     }
 
     /// Whether so much waits on it that nothing more is taken.
