@@ -8,7 +8,7 @@ use super::Tracker;
 use super::tell::{FORGET_ALL, changed};
 use crate::core::Core;
 use crate::deadline::NEVER;
-use crate::id::{ClientId, Id};
+use crate::id::{ClientId, ConnId, Id};
 use crate::limits::{BROADCAST_PREFIXES, FEED_LOOK_US, FIRST_RECONNECT_US, SLOWEST_RECONNECT_US};
 use crate::pinned::{Pin, Purpose};
 use crate::request::{Request, Target};
@@ -224,8 +224,12 @@ impl Core {
     pub(crate) fn take_cover(&mut self, s: u32, version: u32, reply: &[u8]) -> Option<()> {
         let (pool, server) = (self.conns[s].pool, self.conns[s].server);
         if reply.starts_with(b"-") {
+            let id: ConnId = self.conns.id(s);
             self.refuse_waiting(pool, reply);
-            self.discard_conn(s);
+            // With the last client all connections may be gone.
+            if let Some(s) = self.conns.live(id) {
+                self.discard_conn(s);
+            }
             return None;
         }
         let state = &mut self.tracking.pool(pool).broadcast;

@@ -20,4 +20,5 @@ mod rig;
 mod scan;
 mod script;
 mod timeout;
+mod tracking;
 mod transaction;
