@@ -11,6 +11,7 @@ mod refused;
 mod scan;
 mod script;
 mod sockets;
+mod tracking;
 
 pub(crate) use script::Step;
 
