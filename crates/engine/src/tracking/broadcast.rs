@@ -221,6 +221,8 @@ impl Core {
     }
 
     /// A server has answered what it was asked to tell of. Nothing when the connection is gone.
+    #[cold]
+    #[inline(never)] // out of what every reply passes
     pub(crate) fn take_cover(&mut self, s: u32, version: u32, reply: &[u8]) -> Option<()> {
         let (pool, server) = (self.conns[s].pool, self.conns[s].server);
         if reply.starts_with(b"-") {

@@ -137,6 +137,7 @@ impl Core {
             return self.say(c, &text);
         }
         let pool = self.replies.clients[c].pool;
+        self.tracking.used.insert(pool);
         let tracker = self.session(c).tracking.get_or_insert_default();
         (tracker.mode, tracker.noloop) = (wish.mode(), wish.noloop);
         if !wish.bcast {
@@ -177,12 +178,15 @@ impl Core {
     pub(crate) fn leave_tracking(&mut self, c: u32, tracker: &Tracker) {
         let pool = self.replies.clients[c].pool;
         if tracker.mode == Mode::Broadcast {
-            return self.leave_broadcast(c, pool, tracker);
+            self.leave_broadcast(c, pool, tracker);
         }
         let state = self.tracking.pool(pool);
         state.readers.remove(&c);
         if state.readers.is_empty() {
             state.reads.clear();
+        }
+        if state.is_unused() {
+            self.tracking.used.remove(&pool);
         }
     }
 

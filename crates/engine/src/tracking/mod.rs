@@ -69,6 +69,8 @@ impl Tracker {
 #[derive(Debug)]
 pub(crate) struct Tracking {
     pools: Vec<PoolTracking>,
+    /// Those of them whose clients are told of something.
+    used: BTreeSet<u32>,
     /// When a connection is next to be made again, in microseconds; or [`NEVER`].
     pub(crate) retry_at_us: u64,
 }
@@ -81,6 +83,13 @@ struct PoolTracking {
     broadcast: Broadcast,
 }
 
+impl PoolTracking {
+    /// Whether none of its clients is told of anything.
+    fn is_unused(&self) -> bool {
+        self.readers.is_empty() && self.broadcast.is_unused()
+    }
+}
+
 impl Tracking {
     /// Nobody is told of anything.
     pub(crate) fn new(topology: &Topology) -> Tracking {
@@ -90,7 +99,7 @@ impl Tracking {
             broadcast: Broadcast::new(servers),
         };
         let pools = topology.pools.iter().map(|view| pool(view.servers.len())).collect();
-        Tracking { pools, retry_at_us: NEVER }
+        Tracking { pools, used: BTreeSet::new(), retry_at_us: NEVER }
     }
 
     fn pool(&mut self, pool: u32) -> &mut PoolTracking {

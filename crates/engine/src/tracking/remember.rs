@@ -10,7 +10,7 @@ use crate::request::{Step, Target};
 use crate::server_conn::{Care, Phase};
 use crate::session::Transaction;
 use crate::slab::NONE;
-use crate::topology::PoolView;
+use crate::topology::{PoolView, ServerView};
 use stats::PoolMetric;
 use wire::args::ArgView;
 use wire::resp::encode;
@@ -100,6 +100,7 @@ impl Core {
     }
 
     /// A server says that keys have changed, on a connection over which they were read.
+    #[cold]
     pub(crate) fn take_invalidation(&mut self, pool: u32, slot: Option<u32>, news: &[u8]) {
         self.memory.note(news.len());
         let mut parts = inside::elements(news).into_iter().flat_map(|(_, parts)| parts);
@@ -178,18 +179,19 @@ impl Core {
 
     /// Keys have moved between servers: forgets what was read in pools in which they did.
     pub(crate) fn move_readers(&mut self, old: &[PoolView]) {
-        let stands = |view: &PoolView| -> Vec<(bool, bool, bool)> {
-            view.servers.iter().map(|server| (server.live, server.drained, server.returning)).collect()
-        };
-        let pools = old.iter().zip(&self.topology.pools).enumerate();
-        let moved = pools.filter(|(_, (old, new))| stands(old) != stands(new)).map(|(pool, _)| pool as u32);
-        for pool in moved.collect::<Vec<u32>>() {
-            self.forget_reads(pool);
-            self.move_broadcasts(pool);
+        for pool in self.tracking.used.iter().copied().collect::<Vec<u32>>() {
+            let views = (old.get(pool as usize), self.topology.pools.get(pool as usize));
+            if let (Some(old), Some(new)) = views
+                && has_changed(old, new)
+            {
+                self.forget_reads(pool);
+                self.move_broadcasts(pool);
+            }
         }
     }
 
     /// Has a server say on this connection what changes of that which is read over it.
+    #[cold]
     pub(crate) fn track_conn(&mut self, s: u32) {
         self.conns[s].tracked = true;
         self.append(s, |out| encode::request([b"CLIENT".as_slice(), b"TRACKING", b"ON"], out));
@@ -228,4 +230,10 @@ impl Core {
         self.arm_idle(s, now.saturating_add(FEED_LOOK_US));
         true
     }
+}
+
+/// Whether servers of a pool stand otherwise than they did.
+fn has_changed(old: &PoolView, new: &PoolView) -> bool {
+    let stands = |server: &ServerView| (server.live, server.drained, server.returning);
+    !old.servers.iter().map(stands).eq(new.servers.iter().map(stands))
 }
