@@ -84,7 +84,9 @@ impl Core {
             }
         }
         self.move_topics();
-        self.move_readers(&old.pools);
+        if self.tracking.is_used() {
+            self.move_readers(&old.pools);
+        }
     }
 
     /// Gives up all connections to a server that is about to return: what still waits on them must not be carried out

@@ -102,6 +102,11 @@ impl Tracking {
         Tracking { pools, used: BTreeSet::new(), retry_at_us: NEVER }
     }
 
+    /// Whether anybody is told of anything.
+    pub(crate) fn is_used(&self) -> bool {
+        !self.used.is_empty()
+    }
+
     fn pool(&mut self, pool: u32) -> &mut PoolTracking {
         &mut self.pools[pool as usize]
     }

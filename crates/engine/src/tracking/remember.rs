@@ -178,6 +178,7 @@ impl Core {
     }
 
     /// Keys have moved between servers: forgets what was read in pools in which they did.
+    #[cold]
     pub(crate) fn move_readers(&mut self, old: &[PoolView]) {
         for pool in self.tracking.used.iter().copied().collect::<Vec<u32>>() {
             let views = (old.get(pool as usize), self.topology.pools.get(pool as usize));
