@@ -99,12 +99,12 @@ const STEPS: &[(&str, &str, usize)] = &[
 /// Plays the steps; answers what is read at each.
 fn play(mut a: Client, mut b: Client) -> Vec<String> {
     a.ask(&["HELLO", "3"]);
-    let mut play = |(who, words, told): &(&str, &str, usize)| {
+    let play = |(who, words, told): &(&str, &str, usize)| {
         let mut read = say(if *who == "a" { &mut a } else { &mut b }, words);
         (0..*told).for_each(|_| read.extend(a.resp_reply()));
         format!("{words}: {}", read.escape_ascii())
     };
-    STEPS.iter().map(|step| play(step)).collect()
+    STEPS.iter().map(play).collect()
 }
 
 #[test]
