@@ -42,14 +42,15 @@ impl Capacity {
     }
 }
 
-/// Redis clients speak RESP2 or RESP3, and each has connections of its own.
+/// Redis clients speak RESP2 or RESP3, or RESP3 and keep what they read: each of these has connections of its own.
 fn protocols(pool: &config::Pool) -> u64 {
-    if pool.protocol == config::Protocol::Redis { 2 } else { 1 }
+    if pool.protocol == config::Protocol::Redis { 3 } else { 1 }
 }
 
-/// The messages that redis clients are subscribed to come on a connection of their own.
+/// The messages that redis clients are subscribed to come on a connection of their own, and so does what they are told of
+/// prefixes.
 fn feeds(pool: &config::Pool) -> u64 {
-    u64::from(pool.protocol == config::Protocol::Redis)
+    if pool.protocol == config::Protocol::Redis { 2 } else { 0 }
 }
 
 #[cfg(test)]

@@ -94,6 +94,9 @@ impl Core {
             }
         }
         self.move_topics();
+        if self.tracking.is_used() {
+            self.move_readers(&old.pools);
+        }
     }
 
     /// Gives up all connections to a server that is about to return: what still waits on them must not be carried out

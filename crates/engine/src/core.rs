@@ -19,6 +19,7 @@ use crate::server_conn::ServerConn;
 use crate::slab::{NONE, Slab};
 use crate::survey::Survey;
 use crate::topology::{PoolView, Topology};
+use crate::tracking::Tracking;
 use config::Protocol;
 use stats::{PoolMetric, Registry, Shard, WorkerMetric};
 use std::collections::VecDeque;
@@ -59,6 +60,8 @@ pub struct Core {
     pub(crate) failing: u32,
     /// What clients are subscribed to.
     pub(crate) pubsub: Pubsub,
+    /// What clients that keep what they read are to be told of.
+    pub(crate) tracking: Tracking,
     /// What was written elsewhere while servers are away.
     pub(crate) absences: Absences,
     /// Keys of large requests under way to a standby server, by connection.
@@ -115,6 +118,7 @@ impl Core {
         Core {
             process,
             pubsub: Pubsub::new(&topology),
+            tracking: Tracking::new(&topology),
             topology,
             shard,
             now: Now::default(),
@@ -230,7 +234,7 @@ impl Core {
         let conns = self.deadlines.next().min(self.connects.next()).min(self.reconnects.next());
         let idle = self.idle_conns.next().min(self.idle_clients.next());
         let large = self.next_waiter().min(self.next_piece());
-        let pubsub = self.pubsub.next_retry();
+        let pubsub = self.pubsub.next_retry().min(self.tracking.retry_at_us);
         conns.min(idle).min(large).min(self.memory.next_look()).min(pubsub).min(self.pauses_end_us)
     }
 

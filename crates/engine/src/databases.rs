@@ -25,13 +25,22 @@ impl Mode {
     /// That of a place among a server's connections, where each mode has `lanes` of them.
     pub(crate) fn of_slot(slot: u32, lanes: usize) -> Mode {
         let index = slot / lanes as u32;
-        Mode { db: index / 2, resp3: index % 2 == 1 }
+        Mode { db: index / KINDS, resp3: index % KINDS > 0 }
     }
 
-    /// The first place of this mode.
-    pub(crate) fn first_slot(self, lanes: usize) -> u32 {
-        (self.db * 2 + u32::from(self.resp3)) * lanes as u32
+    /// The first place of this mode; `tracked`: of those on which servers say what changes of that which was read, which
+    /// they do in RESP3 alone.
+    pub(crate) fn first_slot(self, tracked: bool, lanes: usize) -> u32 {
+        (self.db * KINDS + u32::from(self.resp3) + u32::from(tracked)) * lanes as u32
     }
+}
+
+/// Kinds of shared connections to a server per database: of RESP2, of RESP3, and of RESP3 with tracking.
+pub(crate) const KINDS: u32 = 3;
+
+/// Whether servers say on the connections of this place what changes of that which was read.
+pub(crate) fn is_tracked(slot: u32, lanes: usize) -> bool {
+    slot / lanes as u32 % KINDS == KINDS - 1
 }
 
 /// The databases that one worker's clients of a pool have selected.
@@ -177,16 +186,15 @@ impl Core {
         if let Some(one) = state.databases.get_mut(mode.db) {
             one.clients += 1;
         }
-        let slots = Mode { resp3: true, ..mode }.first_slot(lanes) as usize + lanes;
+        let slots = ((mode.db + 1) * KINDS) as usize * lanes;
         for server in &mut state.servers {
             if server.conns.len() < slots {
                 server.conns.resize(slots, NONE);
             }
         }
+        let slot = self.place_of(c, mode);
         let client = &mut self.replies.clients[c];
-        client.slot = mode.first_slot(lanes) + c % lanes as u32;
-        client.resp3 = mode.resp3;
-        client.in_order = true;
+        (client.slot, client.resp3, client.in_order) = (slot, mode.resp3, true);
     }
 
     /// A client leaves its database.
@@ -241,13 +249,19 @@ mod tests {
                 for resp3 in [false, true] {
                     let mode = Mode { db, resp3 };
                     for lane in 0..lanes as u32 {
-                        assert_eq!(Mode::of_slot(mode.first_slot(lanes) + lane, lanes), mode);
+                        let slot = mode.first_slot(false, lanes) + lane;
+                        assert_eq!((Mode::of_slot(slot, lanes), is_tracked(slot, lanes)), (mode, false));
+                        if resp3 {
+                            let slot = mode.first_slot(true, lanes) + lane;
+                            assert_eq!((Mode::of_slot(slot, lanes), is_tracked(slot, lanes)), (mode, true));
+                        }
                     }
                 }
             }
         }
-        assert_eq!(Mode::default().first_slot(4), 0);
-        assert_eq!(Mode { db: 0, resp3: true }.first_slot(4), 4);
-        assert_eq!(Mode { db: 1, resp3: false }.first_slot(4), 8);
+        assert_eq!(Mode::default().first_slot(false, 4), 0);
+        assert_eq!(Mode { db: 0, resp3: true }.first_slot(false, 4), 4);
+        assert_eq!(Mode { db: 0, resp3: true }.first_slot(true, 4), 8);
+        assert_eq!(Mode { db: 1, resp3: false }.first_slot(false, 4), 12);
     }
 }

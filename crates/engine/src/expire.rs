@@ -36,6 +36,7 @@ impl Core {
             }
         }
         self.retry_feeds();
+        self.retry_broadcasts();
         self.wake_unheard();
         self.end_pauses();
         self.admit_waiters();
@@ -98,6 +99,10 @@ impl Core {
         if conn.is_feed() {
             return self.look_after_feed(s);
         }
+        if (conn.tracked || conn.is_broadcast()) && self.look_after_tracked(s) {
+            return;
+        }
+        let conn = &self.conns[s];
         if conn.feeder != NONE {
             return self.cut_if_stalled(s);
         }

@@ -51,7 +51,7 @@ impl Core {
             }
             Target::Database { pool, place } => self.database_unknown(pool, place, protocol, text),
             Target::Noreply(id) => self.heard(id),
-            Target::Nobody | Target::Handshake(_) => {}
+            Target::Nobody | Target::Handshake(_) | Target::Cover(_) => {}
         }
     }
 
@@ -92,7 +92,7 @@ impl Core {
         }
         let conn = &self.conns[s];
         let view = &self.topology.pools[pool as usize];
-        let first = conn.mode.first_slot(view.server_connections);
+        let first = conn.mode.first_slot(false, view.server_connections);
         let lane = conn.slot.unwrap_or(first);
         let retry_reads = current && view.retry_reads;
         let id = self.conns.id(s);
@@ -181,6 +181,7 @@ impl Core {
             self.replies.outputs.push_back(if owed { Output::AbortConn(id) } else { Output::CloseConn(id) });
         }
         self.leave_lane(s);
+        self.lose_tracked(s);
         self.lose_pin(s);
         let conn = self.conns.remove(s).expect("callers hold a living connection");
         let state = &mut self.pools[conn.pool as usize].servers[conn.server as usize];

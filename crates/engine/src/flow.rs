@@ -87,7 +87,8 @@ impl Core {
             | Target::Noreply(_)
             | Target::Errand(_)
             | Target::Topic(_)
-            | Target::Database { .. } => return Some(()),
+            | Target::Database { .. }
+            | Target::Cover(_) => return Some(()),
         };
         self.learn_key(s, entry);
         self.limit_flows();
@@ -173,6 +174,8 @@ impl Core {
         };
         let (pool, server) = (self.conns[s].pool, self.conns[s].server);
         self.conns[s].lane = true;
+        // What its server says from now on may have to wait for a client that is slow.
+        self.lose_tracked(s);
         self.pools[pool as usize].servers[server as usize].conns[slot as usize] = NONE;
         if self.topology.pools[pool as usize].retry_reads {
             self.ask_elsewhere(s, slot);
@@ -442,7 +445,8 @@ impl Core {
             | Target::Handshake(_)
             | Target::Errand(_)
             | Target::Topic(_)
-            | Target::Database { .. } => return None,
+            | Target::Database { .. }
+            | Target::Cover(_) => return None,
         };
         let slot = &self.replies.requests[request];
         if matches!(slot.state, State::Orphan) { None } else { Some(slot.client) }

@@ -211,6 +211,7 @@ impl Core {
                 self.take_database(s, pool, place, reply);
             }
             Target::Topic(topic) => self.topic_refused(topic, server as u32, reply),
+            Target::Cover(version) => return self.take_cover(s, version, reply),
         }
         if fed && self.conns[s].feeder != NONE && self.conns[s].queue.is_empty() {
             // It is answered before its end: the rest of it is not wanted.
@@ -286,6 +287,7 @@ impl Core {
             Step::Auth => "AUTH",
             Step::Hello => "HELLO 3",
             Step::Select => "SELECT",
+            Step::Tracking => "CLIENT TRACKING",
         };
         let name = &self.topology.pools[pool as usize].servers[server as usize].name;
         let text = format!("server '{name}' refused the proxy's {command}: {said}");

@@ -57,6 +57,7 @@ pub mod slab;
 pub mod stream;
 pub mod survey;
 pub mod topology;
+mod tracking;
 mod transfer;
 mod usage;
 

@@ -170,3 +170,22 @@ pub const NAMES_BYTES: usize = 64 << 20;
 /// A server from which nothing has come for so long, though clients are subscribed there, is asked whether it is there;
 /// if it does not say so within the same time, its connection is made anew.
 pub const FEED_LOOK_US: u64 = 10_000_000;
+
+/// Keys that clients of one worker keep in their caches: so many pairs of client and key, some 150 bytes each at most.
+/// Beyond it clients are told to forget one key after another.
+pub const TRACKED_READS: usize = 1 << 18;
+
+/// The same, in bytes of the keys.
+pub const TRACKED_BYTES: usize = 16 << 20;
+
+/// A client whose request reads more keys than this is told to forget all that it has, rather than each of them being
+/// noted.
+pub const TRACKED_KEYS_PER_REQUEST: usize = 1 << 14;
+
+const _: () = assert!(TRACKED_KEYS_PER_REQUEST < TRACKED_READS);
+
+/// Bytes of the prefixes that a client may name with CLIENT TRACKING BCAST.
+pub const TRACKED_PREFIX_BYTES: usize = 64 << 10;
+
+/// Servers are asked to tell of so many prefixes; where clients want more of them, of all keys.
+pub const BROADCAST_PREFIXES: usize = 1 << 10;

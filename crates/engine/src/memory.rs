@@ -175,11 +175,11 @@ impl Core {
         clients.sum::<usize>() + conns.sum::<usize>() + parts.sum::<usize>() + spare
     }
 
-    /// Closes subscribers that hold most, until all of them hold no more than half of the bound: not reading from them makes
+    /// Closes subscribers, and clients that are told of changes, that hold most, until all of them hold no more than half of the bound: not reading from them makes
     /// nobody publish less.
     fn shed_listeners(&mut self) {
         let clients = self.replies.clients.iter();
-        let clients = clients.filter(|(c, client)| !client.overflowed && self.is_subscribed(*c));
+        let clients = clients.filter(|(c, client)| !client.overflowed && self.is_told(*c));
         let mut clients: Vec<(usize, u32)> = clients.map(|(c, client)| (client.held(), c)).collect();
         let mut held: usize = clients.iter().map(|(bytes, _)| bytes).sum();
         clients.sort_unstable_by(|a, b| b.cmp(a));

@@ -33,6 +33,8 @@ pub enum Purpose {
     Aside,
     /// It is no client's: the messages come on it that clients are subscribed to.
     Listen,
+    /// It is no client's: its server tells on it which keys have changed.
+    Broadcast,
 }
 
 /// What a client reads when all connections that clients may have to themselves are in use.
@@ -65,7 +67,8 @@ impl Core {
     /// A connection is nobody's any more. It is kept for another use once it owes nothing.
     pub(crate) fn unpin(&mut self, s: u32) {
         let conn = &mut self.conns[s];
-        let Some(pin) = conn.pin.take().filter(|pin| pin.purpose != Purpose::Listen) else { return };
+        let is_client = |pin: &Pin| !matches!(pin.purpose, Purpose::Listen | Purpose::Broadcast);
+        let Some(pin) = conn.pin.take().filter(is_client) else { return };
         let pool = conn.pool;
         self.pools[pool as usize].pinned -= 1;
         self.count_pool(pool, PoolMetric::PinnedConnections).sub(1);
@@ -78,7 +81,7 @@ impl Core {
             Purpose::Watch => session.watch = Watch::Nothing,
             Purpose::Wait(_) => session.blocked = None,
             Purpose::Aside => {}
-            Purpose::Listen => {}
+            Purpose::Listen | Purpose::Broadcast => {}
         }
         self.drop_session_if_empty(pin.client);
     }
@@ -89,6 +92,9 @@ impl Core {
         self.unpin(s);
         if pin.purpose == Purpose::Listen {
             self.lose_feed(s);
+        }
+        if pin.purpose == Purpose::Broadcast {
+            self.lose_broadcast(s);
         }
         if pin.purpose == Purpose::Watch {
             self.session(pin.client).watch = Watch::Lost;
@@ -142,6 +148,9 @@ impl Core {
                 // Nobody will answer them any more.
                 owed.into_iter().for_each(|request| self.replies.answer_quietly(request));
             }
+        }
+        if let Some(tracker) = session.tracking {
+            self.leave_tracking(c, &tracker);
         }
         if let Some(own) = session.subscriptions {
             self.drop_subscriptions(*own);

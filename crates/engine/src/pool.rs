@@ -1,7 +1,7 @@
 //! Servers and the connections to them: choosing one, opening it, queueing on it, writing.
 
 use crate::core::Core;
-use crate::databases::{Databases, Mode};
+use crate::databases::{self, Databases, Mode};
 use crate::error::Cause;
 use crate::gather::Form;
 use crate::id::ConnId;
@@ -37,8 +37,9 @@ pub struct PoolState {
 /// A worker's side of a server.
 #[derive(Debug)]
 pub struct ServerState {
-    /// The shared connections by place, for each database those of RESP2 first, then those of RESP3; `NONE` where there is none
-    /// now. There are as many databases as have been needed.
+    /// The shared connections by place, for each database those of RESP2 first, then those of RESP3, then those on which
+    /// servers say what changes of that which was read; `NONE` where there is none now. There are as many databases as
+    /// have been needed.
     pub(crate) conns: Vec<u32>,
     /// Connections that timed out and still owe replies, the oldest first.
     pub(crate) retired: VecDeque<u32>,
@@ -74,7 +75,7 @@ impl PoolState {
     /// No connection yet.
     pub fn new(view: &PoolView) -> PoolState {
         let server = |server: &ServerView| ServerState {
-            conns: vec![NONE; view.server_connections * 2],
+            conns: vec![NONE; view.server_connections * databases::KINDS as usize],
             retired: VecDeque::new(),
             spare: Vec::new(),
             failing: false,
@@ -118,8 +119,13 @@ impl Core {
 
     /// Says which place that is, for a new client. [`Core::change_mode`] does for others.
     pub(crate) fn give_slot(&mut self, c: u32) {
-        let client = &mut self.replies.clients[c];
-        client.slot = c % self.topology.pools[client.pool as usize].server_connections as u32;
+        self.replies.clients[c].slot = self.place_of(c, Mode::default());
+    }
+
+    /// The place of a client that is set to `mode`.
+    pub(crate) fn place_of(&self, c: u32, mode: Mode) -> u32 {
+        let lanes = self.topology.pools[self.replies.clients[c].pool as usize].server_connections;
+        mode.first_slot(mode.resp3 && self.is_reader(c), lanes) + c % lanes as u32
     }
 
     /// The connection to `server` in a place; a new one where there is none.
@@ -132,13 +138,19 @@ impl Core {
     /// A connection for an empty place: one that is spare, or a new one.
     #[cold]
     fn new_conn(&mut self, pool: u32, server: u32, slot: u32) -> u32 {
-        let mode = Mode::of_slot(slot, self.topology.pools[pool as usize].server_connections);
-        if let Some(spare) = self.take_spare(pool, server, mode) {
+        let lanes = self.topology.pools[pool as usize].server_connections;
+        let mode = Mode::of_slot(slot, lanes);
+        let s = if let Some(spare) = self.take_spare(pool, server, mode) {
             (self.conns[spare].slot, self.conns[spare].lane) = (Some(slot), false);
             self.pools[pool as usize].servers[server as usize].conns[slot as usize] = spare;
-            return spare;
+            spare
+        } else {
+            self.open_conn(pool, server, Some(slot), mode)
+        };
+        if databases::is_tracked(slot, lanes) {
+            self.track_conn(s);
         }
-        self.open_conn(pool, server, Some(slot), mode)
+        s
     }
 
     /// Why a server is not to be asked anything now, if so.
@@ -171,6 +183,7 @@ impl Core {
                 }
             }
             self.hurry_feed(pool, server);
+            self.hurry_broadcast(pool, server);
         }
     }
 

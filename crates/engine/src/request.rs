@@ -88,6 +88,8 @@ pub enum Target {
         /// Its place in the pool's list.
         place: u32,
     },
+    /// What a server is asked to tell of: the how manieth time that it has changed.
+    Cover(u32),
 }
 
 /// A page of a SCAN that a server was asked for.
@@ -131,4 +133,6 @@ pub enum Step {
     Hello,
     /// SELECT
     Select,
+    /// CLIENT TRACKING ON, where clients keep what they read
+    Tracking,
 }

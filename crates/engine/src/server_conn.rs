@@ -28,6 +28,8 @@ pub struct ServerConn {
     pub slot: Option<u32>,
     /// Its database and its protocol.
     pub mode: Mode,
+    /// Whether its server tells on it what changes of that which was read over it.
+    pub tracked: bool,
     /// Whether it is, or was, for a large transfer: when that is over it is kept for another.
     pub lane: bool,
     /// When it will be looked at for being idle, if so.
@@ -198,6 +200,7 @@ impl ServerConn {
             server,
             slot,
             mode,
+            tracked: false,
             lane: slot.is_none(),
             idle_armed: None,
             blameless: false,
@@ -321,7 +324,8 @@ impl ServerConn {
 
     /// Whether it stays even if it owes nothing: a client watches keys on it, or messages come on it.
     pub fn is_kept(&self) -> bool {
-        self.pin.is_some_and(|pin| matches!(pin.purpose, Purpose::Watch | Purpose::Listen))
+        self.pin
+            .is_some_and(|pin| matches!(pin.purpose, Purpose::Watch | Purpose::Listen | Purpose::Broadcast))
     }
 
     /// Whether messages come on it that clients are subscribed to.
@@ -332,6 +336,11 @@ impl ServerConn {
     /// Whether nobody uses it now.
     pub fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.flow.is_none() && self.pin.is_none() && self.feeder == NONE
+    }
+
+    /// Whether its server tells on it which keys have changed, whoever has read them.
+    pub fn is_broadcast(&self) -> bool {
+        self.pin.is_some_and(|pin| pin.purpose == Purpose::Broadcast)
     }
 
     /// Whether so much waits on it that nothing more is taken.

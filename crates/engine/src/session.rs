@@ -1,4 +1,4 @@
-//! What a client has begun on the side: a transaction, keys that it watches, a wait, subscriptions.
+//! What a client has begun on the side: a transaction, keys that it watches, a wait, subscriptions, tracking.
 //!
 //! ```text
 //!   MULTI ── queued here ── EXEC ──► one block on a shared connection, or, after WATCH, on the client's own
@@ -9,6 +9,7 @@
 
 use crate::id::ConnId;
 use crate::pubsub::Subscriptions;
+use crate::tracking::Tracker;
 
 /// A client's session; it is dropped when there is nothing in it.
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ pub(crate) struct Session {
     pub(crate) blocked: Option<ConnId>,
     /// What it is subscribed to.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
+    /// What it wants to be told of when it changes.
+    pub(crate) tracking: Option<Box<Tracker>>,
     /// Which of its requests wait for the end of a pause.
     pub(crate) halt: Halt,
     /// Whether one does.
@@ -40,13 +43,16 @@ impl Session {
             && self.blocked.is_none()
             && self.reply == Reply::On
             && self.halt == Halt::Nothing
+            && self.tracking.is_none()
             && unsubscribed
     }
 
     /// Bytes that it holds.
     pub(crate) fn room(&self) -> usize {
         let keys = |queued: &Transaction| queued.keys.capacity() * size_of::<QueuedKey>();
+        let prefixes = self.tracking.iter().flat_map(|tracker| &tracker.prefixes);
         self.transaction.as_ref().map_or(0, |queued| queued.bytes.capacity() + keys(queued))
+            + prefixes.map(|prefix| prefix.len()).sum::<usize>()
     }
 }
 
@@ -113,6 +119,8 @@ pub(crate) struct QueuedKey {
     pub(crate) len: u32,
     /// Whether it may be written.
     pub(crate) written: bool,
+    /// Whether it may be read.
+    pub(crate) read: bool,
 }
 
 impl Transaction {

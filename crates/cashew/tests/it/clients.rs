@@ -36,6 +36,14 @@ fn redis_py_for_clusters() {
 }
 
 #[test]
+fn redis_py_with_a_cache() {
+    for (threads, options) in [(1, &[][..]), (2, &["server_connections: 3"])] {
+        let farm = Farm::redis(threads, options);
+        run("redis_py_cached.py", &[&farm.port().to_string()]);
+    }
+}
+
+#[test]
 fn pymemcache() {
     for (threads, options) in [(1, &[][..]), (2, &["server_connections: 3"])] {
         let farm: Farm<Memcached> = Farm::memcached(threads, options);

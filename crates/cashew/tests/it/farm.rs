@@ -52,8 +52,13 @@ impl<S> Drop for Farm<S> {
 impl Farm<RedisServer> {
     /// Redis servers; `options` are lines of the pool's section, `threads` the proxy's workers.
     pub(crate) fn redis(threads: usize, options: &[&str]) -> Farm<RedisServer> {
+        Farm::redis_of(SERVERS, threads, options)
+    }
+
+    /// The same with so many servers.
+    pub(crate) fn redis_of(servers: usize, threads: usize, options: &[&str]) -> Farm<RedisServer> {
         let options = [options, &["redis: true", "hash_tag: \"{}\"", SPREAD]].concat();
-        farm(threads, &options, RedisServer::start, RedisServer::port)
+        farm(servers, threads, &options, RedisServer::start, RedisServer::port)
     }
 }
 
@@ -61,6 +66,7 @@ impl Farm<Memcached> {
     /// Memcached servers; `options` are lines of the pool's section, `threads` the proxy's workers.
     pub(crate) fn memcached(threads: usize, options: &[&str]) -> Farm<Memcached> {
         farm(
+            SERVERS,
             threads,
             &[options, &[SPREAD]].concat(),
             || Memcached::start_with(&["-m", "64"]),
@@ -73,12 +79,13 @@ impl Farm<Memcached> {
 const SPREAD: &str = "hash: murmur";
 
 fn farm<S: Send>(
+    servers: usize,
     threads: usize,
     options: &[&str],
     start: fn() -> io::Result<S>,
     port_of: fn(&S) -> u16,
 ) -> Farm<S> {
-    let mut servers = many(SERVERS + 1, start);
+    let mut servers = many(servers + 1, start);
     let direct = servers.pop().expect("one more than the pool has");
     let ports: Vec<String> = servers.iter().map(|server| format!("127.0.0.1:{}", port_of(server))).collect();
     let port = ports::free();

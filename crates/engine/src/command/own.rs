@@ -12,6 +12,8 @@ pub enum ClientCall {
     Unpause,
     NoEvict,
     NoTouch,
+    Tracking,
+    Caching,
     Getredir,
     Trackinginfo,
 }

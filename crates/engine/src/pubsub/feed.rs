@@ -109,7 +109,12 @@ impl Core {
     #[cold]
     pub(crate) fn take_news(&mut self, s: u32, news: &[u8]) -> Option<()> {
         if !self.conns[s].is_feed() {
-            return Some(()); // nobody here asked for it
+            let conn = &self.conns[s];
+            match conn.is_broadcast() {
+                true => self.take_broadcast(conn.pool, news),
+                false => self.take_invalidation(conn.pool, conn.slot, news),
+            }
+            return Some(());
         }
         let mut parts = resp::elements(news).into_iter().flat_map(|(_, parts)| parts);
         let word = parts.next().and_then(resp::bulk).unwrap_or(b"");

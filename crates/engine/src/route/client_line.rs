@@ -4,6 +4,7 @@
 use crate::client::{About, Client};
 use crate::core::Core;
 use crate::id::ClientId;
+use crate::tracking::Mode;
 use std::io::Write;
 
 /// How an address is written.
@@ -41,7 +42,7 @@ impl Core {
             line,
             "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub=0 ssub={} multi={} \
              qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs=0 rbp=0 obl=0 oll={} omem={held} tot-mem={total} \
-             events={} cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+             events={} cmd={} user=default redir={} resp={} lib-name={} lib-ver={}",
             client.number,
             address(client.peer),
             address(client.local),
@@ -60,6 +61,7 @@ impl Core {
             usize::from(held > 0),
             if held > 0 { "rw" } else { "r" },
             client.last.map_or_else(|| "NULL".to_owned(), |command| command.full_name()),
+            if session.is_some_and(|session| session.tracking.is_some()) { 0 } else { -1 },
             if client.resp3 { 3 } else { 2 },
             text(&about.library),
             text(&about.version),
@@ -73,14 +75,19 @@ fn text(name: &[u8]) -> &str {
     std::str::from_utf8(name).unwrap_or("")
 }
 
-/// P: subscribed; b: waits; x: in a transaction; N: nothing of note.
-fn flags(client: &Client) -> &'static str {
-    match client.session.as_deref() {
-        Some(session) if session.transaction.is_some() => "x",
-        Some(session) if session.blocked.is_some() => "b",
-        _ if is_subscribed(client) => "P",
-        _ => "N",
-    }
+/// P: subscribed; x: in a transaction; b: waits; t: keeps what it reads; B: is told of prefixes; N: nothing of note.
+fn flags(client: &Client) -> String {
+    let Some(session) = client.session.as_deref() else { return "N".to_owned() };
+    let tracking = session.tracking.as_deref();
+    let known = [
+        ('P', is_subscribed(client) && session.transaction.is_none() && session.blocked.is_none()),
+        ('x', session.transaction.is_some()),
+        ('b', session.blocked.is_some() && session.transaction.is_none()),
+        ('t', tracking.is_some()),
+        ('B', tracking.is_some_and(|tracker| tracker.mode == Mode::Broadcast)),
+    ];
+    let flags: String = known.into_iter().filter(|(_, set)| *set).map(|(flag, _)| flag).collect();
+    if flags.is_empty() { "N".to_owned() } else { flags }
 }
 
 /// Whether a client is subscribed to anything.

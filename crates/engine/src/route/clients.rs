@@ -110,7 +110,6 @@ fn shown(word: &[u8]) -> String {
 
 impl Core {
     pub(crate) fn client_call(&mut self, c: u32, call: ClientCall, args: ArgView<'_>) {
-        let resp3 = self.replies.clients[c].resp3;
         let is = |word: &str| args.get(2).eq_ignore_ascii_case(word.as_bytes());
         match call {
             ClientCall::List => self.client_list(c, args),
@@ -128,17 +127,10 @@ impl Core {
             ClientCall::NoEvict | ClientCall::NoTouch => {
                 self.answer_now(c, |out| encode::error(SYNTAX.as_bytes(), out));
             }
-            ClientCall::Getredir => self.answer_now(c, |out| encode::integer(-1, out)),
-            ClientCall::Trackinginfo => self.answer_now(c, |out| {
-                encode::map_header(3, resp3, out);
-                encode::bulk(b"flags", out);
-                encode::set_header(1, resp3, out);
-                encode::bulk(b"off", out);
-                encode::bulk(b"redirect", out);
-                encode::integer(-1, out);
-                encode::bulk(b"prefixes", out);
-                encode::array_header(0, out);
-            }),
+            ClientCall::Tracking => self.client_tracking(c, args),
+            ClientCall::Caching => self.client_caching(c, args),
+            ClientCall::Getredir => self.client_getredir(c),
+            ClientCall::Trackinginfo => self.client_trackinginfo(c),
         }
     }
 

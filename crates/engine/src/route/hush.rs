@@ -53,9 +53,13 @@ impl Core {
             return false;
         }
         let hush = self.begin_hush(c);
+        let command = found.as_ref().ok().copied();
         let taken = self.act_on(c, found, args, true);
         if let Some(hush) = hush {
             self.end_hush(c, hush, taken);
+        }
+        if taken {
+            self.remember_request(c, command, args);
         }
         taken
     }

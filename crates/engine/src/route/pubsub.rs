@@ -86,6 +86,12 @@ impl Core {
         }
     }
 
+    /// Whether a client is sent what it has not asked for one by one.
+    pub(crate) fn is_told(&self, c: u32) -> bool {
+        let session = self.replies.clients[c].session.as_ref();
+        self.is_subscribed(c) || session.is_some_and(|session| session.tracking.is_some())
+    }
+
     /// Whether a client is subscribed to anything.
     pub(crate) fn is_subscribed(&self, c: u32) -> bool {
         let session = self.replies.clients[c].session.as_ref();

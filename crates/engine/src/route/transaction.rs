@@ -157,6 +157,7 @@ impl Core {
                 }
             }
         }
+        let read = command.flags.has(Flags::READONLY) || command.script().is_some();
         let written = !command.flags.has(Flags::READONLY) && !matches!(command.route, Route::Pubsub(_));
         let Some(queued) = self.transaction(c) else { return };
         let start = queued.bytes.len() as u32;
@@ -165,6 +166,7 @@ impl Core {
             start: start + span.start,
             len: span.end - span.start,
             written,
+            read,
         }));
         queued.bytes.extend_from_slice(bytes);
         queued.count += 1;
@@ -263,6 +265,7 @@ impl Core {
             }
             None => self.forward_as(c, server, target, care, write),
         }
+        self.remember_transaction(c, request, queued, own.is_some());
         if self.topology.pools[pool as usize].detour {
             let lane = self.slot(c);
             for key in queued.keys.iter().filter(|key| key.written) {

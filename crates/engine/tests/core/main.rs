@@ -21,4 +21,5 @@ mod scan;
 mod script;
 mod select;
 mod timeout;
+mod tracking;
 mod transaction;

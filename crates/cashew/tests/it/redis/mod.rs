@@ -12,6 +12,7 @@ mod refused;
 mod scan;
 mod script;
 mod sockets;
+mod tracking;
 
 pub(crate) use script::Step;
 
