@@ -25,7 +25,7 @@ impl Mode {
     /// That of a place among a server's connections, where each mode has `lanes` of them.
     pub(crate) fn of_slot(slot: u32, lanes: usize) -> Mode {
         let index = slot / lanes as u32;
-        Mode { db: index / KINDS, resp3: index % KINDS > 0 }
+        Mode { db: index / KINDS, resp3: !index.is_multiple_of(KINDS) }
     }
 
     /// The first place of this mode; `tracked`: of those on which servers say what changes of that which was read, which

@@ -457,3 +457,24 @@ fn what_is_written_while_a_server_is_away_is_known_by_its_database() {
     rig.reply(0, ":1\r\n");
     assert_eq!(rig.core.collect(0, 0).keys, [(4, key.as_bytes().into())]);
 }
+
+#[test]
+fn a_client_that_tracks_what_it_reads_does_so_in_every_database() {
+    let mut rig = redis(1);
+    let client = rig.client();
+    rig.send(client, requests(&["HELLO 3", "CLIENT TRACKING ON"]));
+    rig.read(client);
+    rig.send(client, requests(&["SELECT 3", "GET a"]));
+    assert_eq!(rig.sent(0).as_bytes(), request("HELLO 3"), "the first to ask for it goes alone");
+    rig.reply(0, "%0\r\n");
+    assert_eq!(rig.sent(0).as_bytes(), request("SELECT 3"));
+    rig.reply(0, "+OK\r\n");
+    assert_eq!(rig.read(client), "+OK\r\n");
+    assert_eq!(rig.sent(0).as_bytes(), requests(&["CLIENT TRACKING ON", "GET a"]), "over the same");
+    rig.reply(0, "+OK\r\n$1\r\n1\r\n>2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\na\r\n");
+    assert_eq!(rig.read(client), "$1\r\n1\r\n>2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\na\r\n");
+    rig.send(client, requests(&["CLIENT TRACKING OFF", "GET a"]));
+    assert_eq!(rig.read(client), "+OK\r\n");
+    assert_eq!(rig.sent(0).as_bytes(), requests(&["HELLO 3", "SELECT 3"]), "over one on which nothing is told");
+    assert_eq!(rig.open_conns(0), 2);
+}
