@@ -475,6 +475,10 @@ fn a_client_that_tracks_what_it_reads_does_so_in_every_database() {
     assert_eq!(rig.read(client), "$1\r\n1\r\n>2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\na\r\n");
     rig.send(client, requests(&["CLIENT TRACKING OFF", "GET a"]));
     assert_eq!(rig.read(client), "+OK\r\n");
-    assert_eq!(rig.sent(0).as_bytes(), requests(&["HELLO 3", "SELECT 3"]), "over one on which nothing is told");
+    assert_eq!(
+        rig.sent(0).as_bytes(),
+        requests(&["HELLO 3", "SELECT 3"]),
+        "over one on which nothing is told"
+    );
     assert_eq!(rig.open_conns(0), 2);
 }
