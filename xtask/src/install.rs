@@ -1,5 +1,5 @@
-//! What the tests need besides Rust: real servers to run against, Python to run client libraries with, and valgrind and
-//! strace to count with.
+//! What the tests need besides Rust: real servers to run against, Python and Node.js to run client libraries with, and
+//! valgrind and strace to count with.
 //!
 //! On Debian and what derives from it, what is missing is installed; elsewhere a sentence says what to install.
 
@@ -22,6 +22,8 @@ const NEEDS: &[Need] = &[
     Need { package: "valgrind", probe: &["valgrind"] },
     Need { package: "strace", probe: &["strace"] },
     Need { package: "python3-venv", probe: &["python3", "-c", "import venv, ensurepip"] },
+    Need { package: "nodejs", probe: &["node"] },
+    Need { package: "npm", probe: &["npm"] },
 ];
 
 /// Installs what is missing. Fails where that cannot be done, naming what is missing.

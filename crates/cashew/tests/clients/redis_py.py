@@ -93,14 +93,14 @@ def streams(r):
 
 def pipelines(r):
     pipe = r.pipeline(transaction=False)
-    for n in range(500):
+    for n in range(1000):
         pipe.set(f"pipe:{n}", n)
         pipe.get(f"pipe:{n}")
         pipe.incr("pipe:count")
     replies = pipe.execute()
-    assert replies[0::3] == [True] * 500
-    assert replies[1::3] == [str(n) for n in range(500)]
-    assert replies[2::3] == list(range(1, 501))
+    assert replies[0::3] == [True] * 1000
+    assert replies[1::3] == [str(n) for n in range(1000)]
+    assert replies[2::3] == list(range(1, 1001))
     pipe.set("pipe:text", "x").lpush("pipe:text", "y").get("pipe:text")
     replies = pipe.execute(raise_on_error=False)
     assert replies[0] is True and replies[2] == "x"
@@ -207,6 +207,8 @@ def clients(r):
         assert r.client_kill_filter(_id=number) == 1
         assert str(number) not in {line["id"] for line in r.client_list()}
         woken = []
+        # The library has connected anew.
+        assert other.client_id() != number
         number = other.client_id()
         waiter = threading.Thread(target=lambda: woken.append(other.blpop(["{w}none"], timeout=0)))
         waiter.start()
@@ -282,7 +284,7 @@ run(connect(decode_responses=True))
 run(connect(decode_responses=True, client_name="app", db=0, health_check_interval=1, socket_timeout=20))
 # Without decoding, and values that are no text.
 r = connect()
-blob = bytes(range(256)) * 1000
+blob = bytes(range(256)) * 4096
 assert r.set(b"blob\r\n\0", blob) and r.get(b"blob\r\n\0") == blob
 # Each client in its own database.
 there = {db: connect(db=db, decode_responses=True) for db in (3, 0, 5, 3)}

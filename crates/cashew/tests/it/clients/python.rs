@@ -1,15 +1,14 @@
-//! Client libraries of another language, as applications use them. The scripts are in `tests/clients`.
-//!
-//! They run with the Python named by `CASHEW_TEST_PYTHON`, which must have what `requirements.txt` lists, or
-//! else in an environment that the first run makes for itself and later ones find.
+//! Client libraries of Python. They run with the interpreter named by `CASHEW_TEST_PYTHON`, which must have what
+//! `requirements.txt` lists, or else in an environment that the first run makes for itself and later ones find.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::OnceLock;
 
-use testkit::{Memcached, RedisServer, ports};
+use testkit::Memcached;
 
-use crate::farm::{self, Farm};
+use super::{PASSWORD, folder, locked, said};
+use crate::farm::Farm;
 
 #[test]
 fn redis_py() {
@@ -21,12 +20,8 @@ fn redis_py() {
 
 #[test]
 fn redis_py_with_a_password() {
-    let servers = farm::many(2, || RedisServer::start_with(&["--requirepass", "open sesame"]));
-    let addresses: Vec<String> = servers.iter().map(|server| server.addr().to_string()).collect();
-    let port = ports::free();
-    let options = ["redis: true", "redis_auth: open sesame", "hash_tag: \"{}\"", "hash: murmur"];
-    let _proxy = farm::proxy(&farm::pool(&format!("127.0.0.1:{port}"), &addresses, &options), 2);
-    run("redis_py.py", &[&port.to_string(), "open sesame"]);
+    let (port, _pool) = locked();
+    run("redis_py.py", &[&port.to_string(), PASSWORD]);
 }
 
 #[test]
@@ -54,7 +49,7 @@ fn pymemcache() {
 #[track_caller]
 fn run(script: &str, args: &[&str]) {
     let python = PYTHON.get_or_init(|| python().unwrap_or_else(|e| panic!("{e}")));
-    let output = Command::new(python).arg(clients().join(script)).args(args).output();
+    let output = Command::new(python).arg(folder().join(script)).args(args).output();
     let output = output.unwrap_or_else(|e| panic!("{}: {e}. {HELP}", python.display()));
     assert!(output.status.success(), "{script} {}: {}", args.join(" "), said(&output));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "ok\n");
@@ -65,7 +60,7 @@ fn python() -> Result<PathBuf, String> {
     if let Some(named) = std::env::var_os("CASHEW_TEST_PYTHON") {
         return Ok(PathBuf::from(named));
     }
-    let requirements = clients().join("requirements.txt");
+    let requirements = folder().join("requirements.txt");
     let wanted = std::fs::read_to_string(&requirements).map_err(|e| e.to_string())?;
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients");
     let (python, done) = (place.join("bin/python"), place.join("requirements.txt"));
@@ -86,15 +81,6 @@ fn step(command: &mut Command) -> Result<(), String> {
         Ok(output) => Err(format!("{command:?}: {}\n{HELP}", said(&output))),
         Err(e) => Err(format!("{command:?}: {e}\n{HELP}")),
     }
-}
-
-fn said(output: &Output) -> String {
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    format!("{}\n{out}{err}", output.status)
-}
-
-fn clients() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
 }
 
 static PYTHON: OnceLock<PathBuf> = OnceLock::new();
