@@ -2,6 +2,7 @@
 
 mod node;
 mod python;
+mod rust;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
