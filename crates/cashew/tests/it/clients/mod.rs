@@ -2,6 +2,7 @@
 
 mod node;
 mod python;
+mod redis_cli;
 mod rust;
 
 use std::io::Write;

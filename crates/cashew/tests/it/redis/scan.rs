@@ -230,22 +230,3 @@ fn a_script_that_runs_for_ever_is_stopped() {
     assert!(String::from_utf8_lossy(&reply).contains("Script killed by user"), "{}", reply.escape_ascii());
     assert_eq!(other.ask(&["GET", "k"]), b"$-1\r\n");
 }
-
-#[test]
-fn redis_cli_walks_through_all_servers() {
-    let farm = Farm::redis(2, &[]);
-    let mut client = farm.client();
-    let keys = fill(&mut client, (0..500).map(|n| format!("key:{n}")));
-    client.ask(&["RPUSH", "the:list", "a", "b", "c"]);
-    let run = |flags: &[&str]| {
-        let mut cli = std::process::Command::new("redis-cli");
-        let output =
-            cli.arg("-p").arg(farm.port().to_string()).args(flags).output().expect("redis-cli is there");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    let found: BTreeSet<String> = run(&["--scan", "--pattern", "key:*"]).lines().map(str::to_owned).collect();
-    assert_eq!(found, keys);
-    let text = run(&["--bigkeys"]);
-    assert!(text.contains("Sampled 501 keys in the keyspace!"), "{text}");
-    assert!(text.contains("Biggest   list found '\"the:list\"' has 3 items"), "{text}");
-}
