@@ -198,6 +198,12 @@ async function main() {
   console.log('ok')
 }
 
+// A reply that never comes is a failure.
+setTimeout(() => {
+  console.error('some reply did not come')
+  process.exit(1)
+}, 60_000).unref()
+
 main().then(
   () => process.exit(0),
   error => {

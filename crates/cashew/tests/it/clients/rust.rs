@@ -49,8 +49,15 @@ fn client(port: u16, protocol: ProtocolVersion, password: Option<&str>) -> Clien
     Client::open(info.set_redis_settings(settings)).expect("settings are fine")
 }
 
+/// What does not answer fails.
+fn connect(client: &Client) -> RedisResult<Connection> {
+    let connection = client.get_connection()?;
+    connection.set_read_timeout(Some(testkit::wait::DEADLINE))?;
+    Ok(connection)
+}
+
 fn run(client: &Client, protocol: ProtocolVersion) {
-    let mut r = client.get_connection().expect("it connects");
+    let mut r = connect(client).expect("it connects");
     let parts: &[fn(&Client, &mut Connection) -> RedisResult<()>] =
         &[values, pipelines, transactions, waiting, scans, scripts, errors, returning];
     for part in parts {
@@ -100,7 +107,7 @@ fn transactions(client: &Client, r: &mut Connection) -> RedisResult<()> {
     let (counted, none): (u8, Option<u8>) =
         pipe().atomic().set("{t}a", 1).ignore().incr("{t}a", 1).get("{t}b").query(r)?;
     assert_eq!((counted, none), (2, None));
-    let mut other = client.get_connection()?;
+    let mut other = connect(client)?;
     let mut rounds = 0;
     // The library tries again after a conflict.
     let [doubled]: [u8; 1] = transaction(r, &["{t}n"], |r, block| {
@@ -117,7 +124,7 @@ fn transactions(client: &Client, r: &mut Connection) -> RedisResult<()> {
 
 fn waiting(client: &Client, r: &mut Connection) -> RedisResult<()> {
     assert_eq!(r.blpop::<_, Option<(String, String)>>("{w}none", 0.05)?, None);
-    let mut waiter = client.get_connection()?;
+    let mut waiter = connect(client)?;
     let answer = thread::scope(|scope| {
         let waiting = scope.spawn(move || waiter.blpop::<_, (String, String)>(&["{w}none", "{w}l"], 0.0));
         r.rpush::<_, _, ()>("{w}l", "element")?;
@@ -175,23 +182,26 @@ fn fails(result: RedisResult<()>, kind: ErrorKind, text: &str) {
 }
 
 fn returning(client: &Client, r: &mut Connection) -> RedisResult<()> {
-    let mut other = client.get_connection()?;
+    let mut other = connect(client)?;
     other.client_setname::<_, ()>("other")?;
     assert_eq!(other.client_getname::<String>()?, "other");
     let id: u64 = other.client_id()?;
     assert_eq!(cmd("CLIENT").arg("KILL").arg("ID").arg(id).query::<u8>(r)?, 1);
     let lost = other.get::<_, Option<u8>>("a").expect_err("it was closed");
     assert!(lost.is_connection_dropped(), "{lost:?}");
-    let mut again = client.get_connection()?;
+    let mut again = connect(client)?;
     assert_ne!(again.client_id::<u64>()?, id);
     Ok(())
 }
 
 fn listening_in_resp2(client: &Client, r: &mut Connection) -> RedisResult<()> {
-    let mut connection = client.get_connection()?;
+    let mut connection = connect(client)?;
     let mut listener = connection.as_pubsub();
     let channels: Vec<String> = (0..10).map(|n| format!("news:{n}")).collect();
-    listener.subscribe(&channels)?;
+    // One by one: of a reply with many confirmations the library awaits the first.
+    for channel in &channels {
+        listener.subscribe(channel)?;
+    }
     listener.psubscribe("alerts:*")?;
     publish(r, &channels)?;
     let mut seen = HashSet::new();
@@ -200,25 +210,31 @@ fn listening_in_resp2(client: &Client, r: &mut Connection) -> RedisResult<()> {
         seen.insert(format!("{} {}", message.get_channel_name(), message.get_payload::<String>()?));
     }
     assert_eq!(seen, wanted(&channels));
-    listener.unsubscribe(&channels)?;
-    listener.punsubscribe("alerts:*")?;
-    assert_eq!(r.publish::<_, _, u8>("news:1", "late")?, 0);
+    // With this the library unsubscribes.
     drop(listener);
-    connection.set::<_, _, ()>("s:1", "after")
+    connection.set::<_, _, ()>("s:1", "after")?;
+    assert_eq!(r.publish::<_, _, u8>("news:1", "late")?, 0);
+    Ok(())
 }
 
 #[allow(clippy::disallowed_methods, reason = "the library takes only a sender of this kind")]
 fn listening_in_resp3(client: &Client, r: &mut Connection) -> RedisResult<()> {
-    let mut listener = client.get_connection()?;
+    let mut listener = connect(client)?;
     let (sender, pushes) = std::sync::mpsc::channel();
     listener.set_push_sender(sender);
     let channels: Vec<String> = (0..10).map(|n| format!("news:{n}")).collect();
     listener.subscribe_resp3(&channels)?;
     listener.psubscribe_resp3("alerts:*")?;
+    // Other requests go on; what was pushed meanwhile is read with their replies.
+    let mut confirmed = 0;
+    while confirmed < 11 {
+        listener.set::<_, _, ()>("s:1", "meanwhile")?;
+        let kinds = pushes.try_iter().map(|push| push.kind);
+        confirmed += kinds.filter(|kind| matches!(kind, PushKind::Subscribe | PushKind::PSubscribe)).count();
+    }
     publish(r, &channels)?;
     let mut seen = HashSet::new();
     while seen.len() < 11 {
-        // Other requests go on; what was pushed meanwhile is read with their replies.
         listener.set::<_, _, ()>("s:1", "meanwhile")?;
         for push in pushes.try_iter() {
             if matches!(push.kind, PushKind::Message | PushKind::PMessage) {
@@ -237,8 +253,7 @@ fn listening_in_resp3(client: &Client, r: &mut Connection) -> RedisResult<()> {
 }
 
 fn publish(r: &mut Connection, channels: &[String]) -> RedisResult<()> {
-    // In RESP3 the library does not wait until a subscription holds.
-    while r.publish::<_, _, u8>("alerts:ready", "?")? == 0 {}
+    assert_eq!(r.publish::<_, _, u8>("alerts:1", "item")?, 1);
     for channel in channels {
         assert_eq!(r.publish::<_, _, u8>(channel, "item")?, 1);
     }
@@ -246,5 +261,6 @@ fn publish(r: &mut Connection, channels: &[String]) -> RedisResult<()> {
 }
 
 fn wanted(channels: &[String]) -> HashSet<String> {
-    channels.iter().map(|channel| format!("{channel} item")).chain(["alerts:ready ?".to_owned()]).collect()
+    let all = channels.iter().map(String::as_str).chain(["alerts:1"]);
+    all.map(|channel| format!("{channel} item")).collect()
 }
