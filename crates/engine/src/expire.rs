@@ -99,7 +99,7 @@ impl Core {
         if conn.is_feed() {
             return self.look_after_feed(s);
         }
-        if (conn.tracked || conn.is_broadcast()) && self.look_after_tracked(s) {
+        if (conn.tracked.is_some() || conn.is_broadcast()) && self.look_after_tracked(s) {
             return;
         }
         let conn = &self.conns[s];

@@ -184,6 +184,16 @@ pub const TRACKED_KEYS_PER_REQUEST: usize = 1 << 14;
 
 const _: () = assert!(TRACKED_KEYS_PER_REQUEST < TRACKED_READS);
 
+/// Writes on one connection, of clients that do not want to be told of them, that are known to be theirs; of more their
+/// clients are told.
+pub const OWN_WRITES: usize = 1 << 10;
+
+/// The keys of one of them, or of one transaction, and the requests in it.
+pub const OWN_WRITE_KEYS: usize = 256;
+
+/// The same, in bytes of the keys.
+pub const OWN_WRITE_BYTES: usize = 8 << 10;
+
 /// Bytes of the prefixes that a client may name with CLIENT TRACKING BCAST.
 pub const TRACKED_PREFIX_BYTES: usize = 64 << 10;
 

@@ -13,6 +13,7 @@ use crate::pinned::{Pin, Purpose};
 use crate::request::Target;
 use crate::slab::NONE;
 use crate::stream::Stream;
+use crate::tracking::OwnWrites;
 use stats::{ServerMetric, ServerShard};
 use std::collections::VecDeque;
 use wire::{Limits, memcache, resp};
@@ -28,8 +29,9 @@ pub struct ServerConn {
     pub slot: Option<u32>,
     /// Its database and its protocol.
     pub mode: Mode,
-    /// Whether its server tells on it what changes of that which was read over it.
-    pub tracked: bool,
+    /// Where its server tells on it what changes of that which was read over it: what clients do there that want to know
+    /// only what others do.
+    pub(crate) tracked: Option<Box<OwnWrites>>,
     /// Whether it is, or was, for a large transfer: when that is over it is kept for another.
     pub lane: bool,
     /// When it will be looked at for being idle, if so.
@@ -108,9 +110,10 @@ pub struct InFlight {
 pub struct Care {
     /// Whether it may be sent once more when the connection breaks: a read, not yet sent twice.
     pub again: bool,
-    /// Whether a refusal by the server leaves the stream in doubt: a memcached that does not take the line of
-    /// a storage command reads its data as commands.
-    pub fragile: bool,
+    /// Whether its reply says more than its client needs to know. A refusal may leave the stream in doubt: a memcached that
+    /// does not take the line of a storage command reads its data as commands. Or a client is not to be told of its own
+    /// change, and the reply proves that it is one.
+    pub heeded: bool,
     /// So many replies come before the one that counts.
     pub skip: u32,
 }
@@ -119,7 +122,7 @@ impl Care {
     /// That of a request that only reads, or of one that may write.
     #[inline]
     pub fn of_read(read: bool) -> Care {
-        Care { again: read, fragile: false, skip: 0 }
+        Care { again: read, heeded: false, skip: 0 }
     }
 }
 
@@ -200,7 +203,7 @@ impl ServerConn {
             server,
             slot,
             mode,
-            tracked: false,
+            tracked: None,
             lane: slot.is_none(),
             idle_armed: None,
             blameless: false,

@@ -127,7 +127,7 @@ impl Core {
         let request = self.replies.ask(c, 0);
         let target = if quiet { Target::Quiet(request) } else { Target::Request(request) };
         self.conns[lane].feeder = c;
-        let care = Care { fragile: self.protocol(c) == Protocol::Memcache, ..Care::default() };
+        let care = Care { heeded: self.protocol(c) == Protocol::Memcache, ..Care::default() };
         self.send(lane, target, care, head);
         self.conns[lane].fed = self.conns[lane].stream.end();
         self.arm_idle(lane, self.now.mono_us.saturating_add(TRANSFER_STALL_US));

@@ -112,7 +112,7 @@ impl Core {
             let conn = &self.conns[s];
             match conn.is_broadcast() {
                 true => self.take_broadcast(conn.pool, news),
-                false => self.take_invalidation(conn.pool, conn.slot, news),
+                false => self.take_invalidation(s, news),
             }
             return Some(());
         }

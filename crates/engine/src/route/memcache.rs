@@ -149,7 +149,7 @@ impl Core {
                 } else {
                     Target::Request(self.replies.ask(c, bytes.len()))
                 };
-                let care = Care { again: read, fragile: request.data.is_some(), skip: 0 };
+                let care = Care { again: read, heeded: request.data.is_some(), skip: 0 };
                 let write = |out: &mut Vec<u8>| encode::forward(request, bytes, args, out);
                 self.forward_on((pool, slot), server, target, care, write);
             }

@@ -23,7 +23,7 @@ impl Core {
             true => self.noreply(c),
             false => Target::Request(self.replies.ask(c, bytes.len())),
         };
-        let care = Care { again: read, fragile: request.data.is_some(), skip: 0 };
+        let care = Care { again: read, heeded: request.data.is_some(), skip: 0 };
         self.forward_as(c, server, target, care, |out| {
             encode::forward_until(request, bytes, args, exptime.as_deref(), out);
         });

@@ -266,6 +266,7 @@ impl Core {
             None => self.forward_as(c, server, target, care, write),
         }
         self.remember_transaction(c, request, queued, own.is_some());
+        self.note_own_transaction(c, request, queued, server.filter(|_| own.is_none()));
         if self.topology.pools[pool as usize].detour {
             let lane = self.slot(c);
             for key in queued.keys.iter().filter(|key| key.written) {

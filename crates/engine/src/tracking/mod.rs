@@ -11,11 +11,13 @@
 //! parts: it goes behind the read that is under way, or behind all that is where nobody knows what was read. Where
 //! changes may have been missed (a connection broke, keys have moved) clients are told to forget all they have.
 //!
-//! Redis tells a client that said NOLOOP nothing of its own changes. Who changed a key cannot be known of a shared
-//! connection: here such a client is told, which costs it one read more.
+//! Redis tells a client that said NOLOOP nothing of its own changes, and neither does the proxy where it is certain whose
+//! they are (own.rs).
 
 mod broadcast;
 mod call;
+mod own;
+mod proof;
 mod reads;
 mod remember;
 mod tell;
@@ -23,6 +25,7 @@ mod tell;
 use crate::deadline::NEVER;
 use crate::topology::Topology;
 use broadcast::Broadcast;
+pub(crate) use own::OwnWrites;
 use reads::Reads;
 use std::collections::BTreeSet;
 

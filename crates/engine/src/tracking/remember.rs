@@ -1,5 +1,6 @@
 //! What clients that track have read, and what becomes of it when servers say that it has changed.
 
+use super::own::Writer;
 use super::reads::Read;
 use super::tell::{FORGET_ALL, changed};
 use super::{Mode, Tracker};
@@ -53,6 +54,11 @@ impl Core {
             }
             self.scratch.keys = keys;
         }
+        if tail != NONE
+            && let Some(command) = command
+        {
+            self.note_own_request(c, command, args);
+        }
         // CACHING is about the next command that is none of CLIENT's, or the next transaction.
         if command.is_none_or(|command| !command.name.starts_with("CLIENT "))
             && let Some(tracker) = self.tracker_mut(c)
@@ -95,13 +101,14 @@ impl Core {
         let reads = &mut self.tracking.pool(pool).reads;
         keys.for_each(|key| reads.add(key, read));
         while let Some(key) = self.tracking.pool(pool).reads.surplus() {
-            self.tell_readers(pool, &key);
+            self.tell_readers(pool, &key, None);
         }
     }
 
     /// A server says that keys have changed, on a connection over which they were read.
     #[cold]
-    pub(crate) fn take_invalidation(&mut self, pool: u32, slot: Option<u32>, news: &[u8]) {
+    pub(crate) fn take_invalidation(&mut self, s: u32, news: &[u8]) {
+        let (pool, slot) = (self.conns[s].pool, self.conns[s].slot);
         self.memory.note(news.len());
         let mut parts = inside::elements(news).into_iter().flat_map(|(_, parts)| parts);
         if parts.next().and_then(inside::bulk) != Some(b"invalidate") {
@@ -110,7 +117,9 @@ impl Core {
         let Some(what) = parts.next() else { return };
         match inside::elements(what) {
             Some((_, keys)) => {
-                keys.filter_map(inside::bulk).for_each(|key| self.tell_readers(pool, key));
+                for key in keys.filter_map(inside::bulk) {
+                    self.tell_readers(pool, key, self.writer_of(s, key));
+                }
             }
             // The server was emptied. As redis does, who has read nothing is told, too.
             None => {
@@ -119,8 +128,8 @@ impl Core {
         }
     }
 
-    /// Tells all who have read a key that it has changed.
-    fn tell_readers(&mut self, pool: u32, key: &[u8]) {
+    /// Tells all who have read a key that it has changed, but for whom has done it and does not want to know.
+    fn tell_readers(&mut self, pool: u32, key: &[u8], writer: Option<Writer>) {
         let readers = self.tracking.pool(pool).reads.take(key);
         if readers.is_empty() {
             return;
@@ -132,7 +141,15 @@ impl Core {
             if !self.replies.clients[c].resp3 || !self.is_reader(c) {
                 continue;
             }
-            match self.replies.requests.live(read.request) {
+            let under_way = self.replies.requests.live(read.request);
+            if let Some(writer) = writer.filter(|writer| writer.client == read.client) {
+                // As redis does, its later changes are not told until it is read again; which it may be.
+                if under_way.is_some() || !writer.just_now {
+                    self.tracking.pool(pool).reads.add(key, read);
+                }
+                continue;
+            }
+            match under_way {
                 Some(request) => self.replies.tell_behind(request, &news),
                 None => self.replies.tell_now(c, &news),
             }
@@ -194,7 +211,7 @@ impl Core {
     /// Has a server say on this connection what changes of that which is read over it.
     #[cold]
     pub(crate) fn track_conn(&mut self, s: u32) {
-        self.conns[s].tracked = true;
+        self.conns[s].tracked = Some(Box::default());
         self.append(s, |out| encode::request([b"CLIENT".as_slice(), b"TRACKING", b"ON"], out));
         self.queued(s, Target::Handshake(Step::Tracking), Care::default());
         self.arm_idle(s, self.now.mono_us.saturating_add(FEED_LOOK_US));
@@ -202,7 +219,7 @@ impl Core {
 
     /// Nothing more is heard on a connection over which clients have read what they keep.
     pub(crate) fn lose_tracked(&mut self, s: u32) {
-        if std::mem::take(&mut self.conns[s].tracked) && self.conns[s].phase == Phase::Ready {
+        if self.conns[s].tracked.take().is_some() && self.conns[s].phase == Phase::Ready {
             self.forget_reads(self.conns[s].pool);
         }
     }
@@ -215,7 +232,7 @@ impl Core {
             if self.tracking.pool(pool).broadcast.is_unused() {
                 return false;
             }
-        } else if !self.conns[s].tracked
+        } else if self.conns[s].tracked.is_none()
             || self.tracking.pool(pool).readers.is_empty()
             || self.is_in_deserted(s)
         {

@@ -358,3 +358,153 @@ fn a_server_that_is_down_holds_nobody_up_and_one_that_refuses_is_quoted() {
     rig.send(client, request("CLIENT TRACKINGINFO"));
     assert!(rig.read(client).contains("off"));
 }
+
+#[test]
+fn who_does_not_want_to_hear_of_its_own_changes_hears_of_others() {
+    let mut rig = redis(1);
+    let (own, other) =
+        (tracking(&mut rig, "CLIENT TRACKING ON NOLOOP"), tracking(&mut rig, "CLIENT TRACKING ON"));
+    let second = tracking(&mut rig, "CLIENT TRACKING ON NOLOOP");
+    let all = [own, other, second];
+    rig.send(own, request("GET k"));
+    shake_hands(&mut rig, 0, &request("GET k"));
+    rig.reply(0, "_\r\n");
+    let read = |rig: &mut Rig| {
+        for client in all {
+            rig.send(client, request("GET k"));
+        }
+        rig.reply(0, "_\r\n_\r\n_\r\n");
+        all.iter().for_each(|client| assert!(rig.read(*client).ends_with("_\r\n")));
+    };
+    read(&mut rig);
+    rig.send(own, request("SET k 1"));
+    rig.reply(0, "+OK\r\n".to_owned() + &changed(&["k"]));
+    assert_eq!(rig.read(own), "+OK\r\n");
+    assert_eq!([rig.read(other), rig.read(second)], [changed(&["k"]), changed(&["k"])]);
+    // As redis does, until it is read again.
+    rig.send(other, request("GET k"));
+    rig.reply(0, "_\r\n".to_owned() + &changed(&["k"]));
+    assert_eq!((rig.read(own), rig.read(other)), (String::new(), "_\r\n".to_owned() + &changed(&["k"])));
+    read(&mut rig);
+    rig.reply(0, changed(&["k"]));
+    all.iter().for_each(|client| assert_eq!(rig.read(*client), changed(&["k"])));
+    // In pipelines each reply has its own.
+    rig.send(own, requests(&["GET a", "GET b"]));
+    rig.send(second, requests(&["GET a", "GET b"]));
+    rig.reply(0, "_\r\n".repeat(4));
+    (rig.read(own), rig.read(second));
+    rig.send(own, request("SET a 1"));
+    rig.send(second, requests(&["INCR b", "DEL a"]));
+    rig.reply(0, format!("+OK\r\n{}:1\r\n{}:1\r\n", changed(&["a"]), changed(&["b"])));
+    assert_eq!(rig.read(own), "+OK\r\n".to_owned() + &changed(&["b"]));
+    let news = rig.read(second);
+    assert_eq!(news, changed(&["a"]) + ":1\r\n:1\r\n");
+    // Another reply in between, another key, or what comes later behind other replies is somebody else's.
+    read(&mut rig);
+    rig.send(own, requests(&["SET k 1", "PING", "GET x"]));
+    rig.reply(0, "+OK\r\n_\r\n".to_owned() + &changed(&["k"]));
+    assert!(rig.read(own).ends_with(&changed(&["k"])));
+    rig.send(own, requests(&["GET y", "SET x 1"]));
+    rig.reply(0, "_\r\n+OK\r\n".to_owned() + &changed(&["y"]) + &changed(&["x"]));
+    assert_eq!(rig.read(own), "_\r\n+OK\r\n".to_owned() + &changed(&["y"]));
+}
+
+#[test]
+fn what_is_read_behind_an_own_change_is_told_later() {
+    let mut rig = redis(1);
+    let client = tracking(&mut rig, "CLIENT TRACKING ON NOLOOP");
+    rig.send(client, requests(&["GET k", "SET k 1", "GET k"]));
+    shake_hands(&mut rig, 0, &requests(&["GET k", "SET k 1", "GET k"]));
+    rig.reply(0, format!("_\r\n+OK\r\n{}$1\r\n1\r\n{}", changed(&["k"]), changed(&["k"])));
+    assert_eq!(rig.read(client), "_\r\n+OK\r\n$1\r\n1\r\n".to_owned() + &changed(&["k"]));
+    // What comes a while after the reply: the client may have asked something in the meantime.
+    rig.send(client, requests(&["GET k", "SET k 1"]));
+    rig.reply(0, "_\r\n+OK\r\n");
+    rig.later(1);
+    rig.reply(0, changed(&["k"]));
+    assert_eq!(rig.read(client), "_\r\n+OK\r\n");
+    rig.send(client, request("CLIENT TRACKING ON"));
+    rig.read(client);
+    rig.send(client, requests(&["GET k", "SET k 1"]));
+    rig.reply(0, "_\r\n+OK\r\n".to_owned() + &changed(&["k"]));
+    assert_eq!(
+        rig.read(client),
+        "_\r\n+OK\r\n".to_owned() + &changed(&["k"]),
+        "it wants to hear of them again"
+    );
+}
+
+#[test]
+fn a_write_that_changed_nothing_hides_nobodys_change() {
+    let mut rig = redis(1);
+    let client = tracking(&mut rig, "CLIENT TRACKING ON NOLOOP");
+    rig.send(client, request("GET first"));
+    shake_hands(&mut rig, 0, &request("GET first"));
+    rig.reply(0, "_\r\n");
+    rig.read(client);
+    for (write, reply, told) in [
+        ("SETNX k 1", ":1\r\n", false),
+        ("SETNX k 1", ":0\r\n", true),
+        ("SET k 1 NX", "_\r\n", true),
+        ("SET k 1", "-OOM no\r\n", true),
+        ("SET k 1 GET", "_\r\n", false),
+        ("DEL k", ":0\r\n", true),
+        ("DEL k l", ":1\r\n", true),
+        ("DEL k l", ":2\r\n", false),
+        ("LTRIM k 0 1", "+OK\r\n", true),
+        ("EVAL x 1 k", "+OK\r\n", true),
+        ("RENAME k l", "+OK\r\n", true),
+    ] {
+        rig.send(client, requests(&["GET k", write]));
+        rig.reply(0, format!("_\r\n{reply}{}", changed(&["k"])));
+        let news = if told { changed(&["k"]) } else { String::new() };
+        assert_eq!(rig.read(client), format!("_\r\n{reply}{news}"), "{write}");
+    }
+}
+
+#[test]
+fn a_transaction_has_changed_what_it_has_not_read_since() {
+    let mut rig = redis(1);
+    let client = tracking(&mut rig, "CLIENT TRACKING ON NOLOOP");
+    rig.send(client, request("MGET a b c d"));
+    shake_hands(&mut rig, 0, &request("MGET a b c d"));
+    let nils = "*4\r\n_\r\n_\r\n_\r\n_\r\n";
+    rig.reply(0, nils);
+    rig.read(client);
+    let block = ["MULTI", "GET a", "SET a 1", "SET b 1", "GET b", "SETNX c 1", "INCR d", "EXEC"];
+    rig.send(client, requests(&block));
+    let queued = "+OK\r\n".to_owned() + &"+QUEUED\r\n".repeat(6);
+    let done = "*6\r\n_\r\n+OK\r\n+OK\r\n$1\r\n1\r\n:0\r\n:1\r\n";
+    let news = ["a", "b", "c", "d"].map(|key| changed(&[key])).concat();
+    rig.reply(0, format!("{queued}{done}{news}"));
+    assert_eq!(rig.read(client), format!("{queued}{done}{}{}", changed(&["b"]), changed(&["c"])));
+    rig.send(client, requests(&["GET a", "MULTI", "SET a 1", "EXEC"]));
+    let refused = "-EXECABORT Transaction discarded because of previous errors.\r\n";
+    rig.reply(0, format!("_\r\n+OK\r\n-OOM no\r\n{refused}{}", changed(&["a"])));
+    assert!(rig.read(client).ends_with(&changed(&["a"])));
+}
+
+#[test]
+fn parts_prove_what_they_have_changed() {
+    let mut rig = redis(2);
+    let client = tracking(&mut rig, "CLIENT TRACKING ON NOLOOP");
+    let (here, there) = (rig.key(0, 0), rig.key(1, 0));
+    let read = format!("MGET {here} {there}");
+    rig.send(client, request(&read));
+    shake_hands(&mut rig, 0, &request(&format!("MGET {here}")));
+    shake_hands(&mut rig, 1, &request(&format!("MGET {there}")));
+    (0..2).for_each(|server| rig.reply(server, "*1\r\n_\r\n"));
+    assert_eq!(rig.read(client), "*2\r\n_\r\n_\r\n");
+    rig.send(client, request(&format!("MSET {here} 1 {there} 2")));
+    rig.reply(0, "+OK\r\n".to_owned() + &changed(&[&here]));
+    rig.reply(1, "+OK\r\n".to_owned() + &changed(&[&there]));
+    assert_eq!(rig.read(client), "+OK\r\n");
+    rig.send(client, request(&read));
+    (0..2).for_each(|server| rig.reply(server, "*1\r\n_\r\n"));
+    rig.read(client);
+    rig.send(client, request(&format!("DEL {here} {there}")));
+    rig.reply(0, ":1\r\n".to_owned() + &changed(&[&here]));
+    rig.reply(1, ":0\r\n".to_owned() + &changed(&[&there]));
+    let told = rig.read(client);
+    assert_eq!(told.replace(":1\r\n", ""), changed(&[&there]), "{told}");
+}
