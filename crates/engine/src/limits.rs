@@ -192,7 +192,7 @@ pub const OWN_WRITES: usize = 1 << 10;
 pub const OWN_WRITE_KEYS: usize = 256;
 
 /// The same, in bytes of the keys.
-pub const OWN_WRITE_BYTES: usize = 8 << 10;
+pub const OWN_WRITE_BYTES: usize = 4 << 10;
 
 /// Bytes of the prefixes that a client may name with CLIENT TRACKING BCAST.
 pub const TRACKED_PREFIX_BYTES: usize = 64 << 10;
