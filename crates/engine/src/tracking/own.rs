@@ -198,7 +198,9 @@ impl Core {
         let Some(own) = &mut conn.tracked else { return };
         own.answered = None;
         // Others may have gone without a reply.
-        while let Some(write) = own.asked.pop_front_if(|write| write.start <= entry.start) {
+        while own.asked.front().is_some_and(|write| write.start <= entry.start)
+            && let Some(write) = own.asked.pop_front()
+        {
             // Who was told that it took too long does not know that it was done.
             let wanted = matches!(entry.target, Target::Request(_) | Target::Exec(_) | Target::Part { .. });
             if write.start == entry.start && wanted {

@@ -47,10 +47,7 @@ impl Proof {
             Proof::Ok => reply == b"+OK\r\n",
             Proof::Some => inside::integer(reply).is_some_and(|count| count > 0),
             Proof::Each => inside::integer(reply).is_some_and(|count| usize::try_from(count) == Ok(keys)),
-            Proof::Value => match reply {
-                [b'-' | b'!' | b'_', ..] | [_, b'-', ..] | [_, b'0', b'\r', ..] => false,
-                _ => true,
-            },
+            Proof::Value => !matches!(reply, [b'-' | b'!' | b'_', ..] | [_, b'-', ..] | [_, b'0', b'\r', ..]),
         }
     }
 }

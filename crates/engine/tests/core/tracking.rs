@@ -392,7 +392,7 @@ fn who_does_not_want_to_hear_of_its_own_changes_hears_of_others() {
     rig.send(own, requests(&["GET a", "GET b"]));
     rig.send(second, requests(&["GET a", "GET b"]));
     rig.reply(0, "_\r\n".repeat(4));
-    (rig.read(own), rig.read(second));
+    [own, second].iter().for_each(|client| _ = rig.read(*client));
     rig.send(own, request("SET a 1"));
     rig.send(second, requests(&["INCR b", "DEL a"]));
     rig.reply(0, format!("+OK\r\n{}:1\r\n{}:1\r\n", changed(&["a"]), changed(&["b"])));

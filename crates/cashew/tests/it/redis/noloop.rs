@@ -89,7 +89,7 @@ impl Cached {
             }
         }
         self.ask(&format!("SET {mine} {value}"), Asked::Own(mine, value));
-        if round % 3 == 0 {
+        if round.is_multiple_of(3) {
             self.ask(&format!("GET {a}"), Asked::Read(vec![a]));
         }
         while !self.asked.is_empty() {
