@@ -508,3 +508,24 @@ fn parts_prove_what_they_have_changed() {
     let told = rig.read(client);
     assert_eq!(told.replace(":1\r\n", ""), changed(&[&there]), "{told}");
 }
+
+#[test]
+fn a_change_over_another_connection_is_told() {
+    let mut rig = redis(1);
+    let client = tracking(&mut rig, "CLIENT TRACKING ON NOLOOP");
+    rig.send(client, request("GET k"));
+    shake_hands(&mut rig, 0, &request("GET k"));
+    rig.reply(0, "_\r\n");
+    rig.read(client);
+    rig.send(client, request("WATCH k"));
+    rig.reply(0, "%0\r\n");
+    rig.reply(0, "+OK\r\n");
+    rig.send(client, requests(&["MULTI", "SET k 1", "EXEC"]));
+    let sent = rig.sent(0);
+    assert!(sent.ends_with(&String::from_utf8_lossy(&request("EXEC")).into_owned()), "{sent}");
+    rig.read(client);
+    rig.reply_first(0, changed(&["k"]));
+    assert_eq!(rig.read(client), changed(&["k"]));
+    rig.reply(0, "+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
+    assert!(rig.read(client).ends_with("*1\r\n+OK\r\n"));
+}
