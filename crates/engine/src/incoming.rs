@@ -5,7 +5,7 @@ use crate::error::Cause;
 use crate::id::ConnId;
 use crate::output::Output;
 use crate::request::{Step, Target};
-use crate::server_conn::{Answered, Begun, Found, InFlight, Phase, Scan};
+use crate::server_conn::{Answered, Begun, Found, Phase, Scan};
 use crate::slab::NONE;
 use config::Protocol;
 use stats::{Event, Latency, ServerMetric, Text};
@@ -221,7 +221,7 @@ impl Core {
             return None;
         }
         if entry.care.heeded && !reply.starts_with(b"STORED") {
-            return self.heed(s, entry, reply);
+            return self.heed(s, reply);
         }
         Some(())
     }
@@ -229,14 +229,14 @@ impl Core {
     /// A reply says more than its client needs to know. Nothing when the connection is gone.
     #[cold]
     #[inline(never)] // out of what every reply passes
-    fn heed(&mut self, s: u32, entry: InFlight, reply: &[u8]) -> Option<()> {
+    fn heed(&mut self, s: u32, reply: &[u8]) -> Option<()> {
         if reply.starts_with(b"CLIENT_ERROR") || reply.starts_with(b"ERROR") {
             // Its data may have been read as commands; a client did that, not the server.
             self.conns[s].blameless = true;
             self.lose_conn(s, Cause::InvalidReply);
             return None;
         }
-        self.own_answered(s, entry, reply);
+        self.own_answered(s, reply);
         Some(())
     }
 

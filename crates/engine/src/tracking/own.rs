@@ -16,7 +16,6 @@ use crate::core::Core;
 use crate::id::ClientId;
 use crate::limits::{OWN_WRITE_BYTES, OWN_WRITE_KEYS, OWN_WRITES};
 use crate::request::Target;
-use crate::server_conn::InFlight;
 use crate::session::Transaction;
 use crate::slab::NONE;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -37,8 +36,8 @@ pub(crate) struct OwnWrites {
 
 #[derive(Debug)]
 struct OwnWrite {
-    /// Where it begins in the connection's stream.
-    start: u64,
+    /// How many replies will have come on the connection with its own.
+    place: u64,
     client: ClientId,
     /// What it does: one step, or those of a transaction.
     steps: Vec<Step>,
@@ -55,8 +54,8 @@ struct Step {
 
 #[derive(Debug)]
 struct Answered {
-    /// How many replies had come on the connection with its own.
-    replies: u64,
+    /// Its place, as it was asked.
+    place: u64,
     at_us: u64,
     client: ClientId,
     changed: BTreeSet<Key>,
@@ -177,6 +176,7 @@ impl Core {
             return;
         }
         let conn = &mut self.conns[s];
+        let place = conn.replies + conn.queue.len() as u64;
         let (Some(own), Some(entry)) = (&mut conn.tracked, conn.queue.back_mut()) else { return };
         let meant = match entry.target {
             Target::Request(other) | Target::Exec(other) => other == request,
@@ -188,25 +188,23 @@ impl Core {
         if meant && own.asked.len() < OWN_WRITES {
             entry.care.heeded = true;
             let client = self.replies.clients.id(c);
-            own.asked.push_back(OwnWrite { start: entry.start, client, steps, transaction });
+            own.asked.push_back(OwnWrite { place, client, steps, transaction });
         }
     }
 
     /// A reply that was to be looked at has come.
-    pub(crate) fn own_answered(&mut self, s: u32, entry: InFlight, reply: &[u8]) {
+    pub(crate) fn own_answered(&mut self, s: u32, reply: &[u8]) {
         let Some(conn) = self.conns.get_mut(s) else { return };
         let Some(own) = &mut conn.tracked else { return };
         own.answered = None;
         // Others may have gone without a reply.
-        while own.asked.front().is_some_and(|write| write.start <= entry.start)
+        while own.asked.front().is_some_and(|write| write.place <= conn.replies)
             && let Some(write) = own.asked.pop_front()
         {
-            // Who was told that it took too long does not know that it was done.
-            let wanted = matches!(entry.target, Target::Request(_) | Target::Exec(_) | Target::Part { .. });
-            if write.start == entry.start && wanted {
-                let (client, changed) = (write.client, write.changed(reply));
-                let (replies, at_us) = (conn.replies, self.now.mono_us);
-                own.answered = Some(Answered { replies, at_us, client, changed });
+            // Once one took too long a client may have been told so, and does not know that it was done.
+            if write.place == conn.replies && conn.slot.is_some() {
+                let (place, client, at_us) = (write.place, write.client, self.now.mono_us);
+                own.answered = Some(Answered { place, at_us, client, changed: write.changed(reply) });
             }
         }
     }
@@ -215,7 +213,7 @@ impl Core {
     pub(super) fn writer_of(&self, s: u32, key: &[u8]) -> Option<Writer> {
         let conn = self.conns.get(s)?;
         let last = conn.tracked.as_ref()?.answered.as_ref()?;
-        let own = last.replies == conn.replies && last.changed.contains(key);
+        let own = last.place == conn.replies && last.changed.contains(key);
         own.then_some(Writer { client: last.client, just_now: last.at_us == self.now.mono_us })
     }
 }
