@@ -39,7 +39,7 @@ fn said(client: &mut Client, words: &str) -> String {
 }
 
 fn knows(client: &mut Client, command: &str) -> bool {
-    said(client, &format!("COMMAND INFO {command}")) != "*1\r\n*-1\r\n"
+    said(client, &format!("COMMAND INFO {command}")) != "*1\r\n$-1\r\n"
 }
 
 fn wait_for(client: &mut Client, command: &str) {
