@@ -284,7 +284,7 @@ impl Row {
         match self.specs.as_slice() {
             [] => Keys::None,
             [KeySpec { begin: Begin::Index(1), find: Find::Range { last: 0, .. }, flags }]
-                if !flags.has(KeyFlags::NOT_KEY) && self.arity.unsigned_abs() > 1 =>
+                if !flags.has(KeyFlags::NOT_KEY) =>
             {
                 Keys::First
             }

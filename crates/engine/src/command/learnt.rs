@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use wire::args::ArgView;
 
 use super::learn::NAME_MAX;
-use super::{Command, FindError, Route};
+use super::{Command, FindError, Keys, Route};
 
 /// Commands, and subcommands of others, by their names. Looked into only where [`find`](super::find) found nothing.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +41,9 @@ impl Learnt {
     /// The command that `args` asks for, which is not in the table for the reason `error`.
     pub fn find(&self, error: FindError, args: ArgView<'_>) -> Result<&'static Command, FindError> {
         let command = self.any_arity(error, args)?;
-        if command.takes(args.len()) { Ok(command) } else { Err(FindError::Arity(command)) }
+        // A module says nothing of how many arguments its commands take, but what goes by its first one needs that.
+        let enough = command.keys != Keys::First || args.len() > 1;
+        if enough && command.takes(args.len()) { Ok(command) } else { Err(FindError::Arity(command)) }
     }
 
     /// The same, however many arguments there are.

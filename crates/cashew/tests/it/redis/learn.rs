@@ -90,6 +90,15 @@ fn commands_of_a_module_go_to_the_server_of_their_keys() {
     assert_eq!(said(&mut client, "nut.box"), "-ERR wrong number of arguments for 'nut.box' command\r\n");
     assert!(said(&mut client, "nut.nosuch a").starts_with("-ERR unknown command 'nut.nosuch'"));
 
+    assert_eq!(said(&mut client, "nut.get"), "-ERR wrong number of arguments for 'nut.get' command\r\n");
+    // Values that are passed on as they come.
+    let large = "v".repeat(3 << 20);
+    assert_eq!(client.ask(&["nut.set", "large", &large]), b"+OK\r\n");
+    let wanted = [format!("${}\r\n", large.len()).as_bytes(), large.as_bytes(), b"\r\n"].concat();
+    for command in ["nut.get", "GET", "nut.get"] {
+        farm::same(&client.ask(&[command, "large"]), &wanted);
+    }
+
     // What clients are told they have.
     assert_eq!(said(&mut client, "COMMAND GETKEYS nut.mget a b"), "*2\r\n$1\r\na\r\n$1\r\nb\r\n");
     assert_eq!(said(&mut client, "COMMAND GETKEYS nut.box get a"), "*1\r\n$1\r\na\r\n");
