@@ -4,7 +4,7 @@ use crate::cli::{self, Action, DEFAULT_CONF_FILE, Invocation, Program};
 use crate::pid_file::PidFile;
 use crate::{ctl, daemon, demo};
 use anyhow::{Context, Result, bail};
-use config::{Process, Settings};
+use config::{Pool, Process, Settings, UnknownCommands};
 use control::{Log, Options, Ready, line};
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -84,20 +84,26 @@ fn load(program: Program, file: &Path) -> Result<Settings> {
         }
         anyhow::Error::msg(invalid())
     })?;
-    let unknown = unknown_commands(&settings);
-    for (pool, name) in &unknown {
-        eprintln!("{}: pool '{pool}': \"disable\" names '{name}', which is no redis command", file.display());
+    let mut wrong = false;
+    for (pool, name) in unknown_commands(&settings) {
+        let (file, pool_name) = (file.display(), &pool.name);
+        let named =
+            format!("{file}: pool '{pool_name}': \"disable\" names '{name}', which is no redis command");
+        if pool.unknown_commands == UnknownCommands::Learn {
+            eprintln!("{named} that cashew knows: it is switched off if servers have it");
+        } else {
+            wrong = true;
+            eprintln!("{named}");
+        }
     }
-    if unknown.is_empty() { Ok(settings) } else { bail!(invalid()) }
+    if wrong { bail!(invalid()) } else { Ok(settings) }
 }
 
-/// What pools switch off that is no command, with the pool's name: only the engine knows the commands.
-fn unknown_commands(settings: &Settings) -> Vec<(&str, &str)> {
-    let named = settings
-        .pools
-        .iter()
-        .flat_map(|pool| pool.disable.iter().map(|name| (pool.name.as_str(), name.as_str())));
-    named.filter(|(_, name)| engine::command::by_name(name.as_bytes()).is_none()).collect()
+/// What pools switch off that is no command: only the engine knows the commands.
+fn unknown_commands(settings: &Settings) -> impl Iterator<Item = (&Pool, &str)> {
+    let pools = settings.pools.iter();
+    let named = pools.flat_map(|pool| pool.disable.iter().map(move |name| (pool, name.as_str())));
+    named.filter(|(_, name)| engine::command::by_name(name.as_bytes()).is_none())
 }
 
 fn run(invocation: &Invocation, args: &[OsString]) -> Result<()> {

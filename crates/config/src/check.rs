@@ -125,6 +125,11 @@ fn check_pool(name: &Word, fields: &mut Fields<'_, '_>, resolve: &Resolve<'_>) -
     if let Some(word) = fields.word("disable").filter(|_| protocol != Protocol::Redis) {
         fields.mistake(word, Some("disable"), "is for redis pools only; this one lacks \"redis: true\"");
     }
+    let unknown_commands = fields.value("unknown_commands", read::unknown_commands);
+    if let Some(word) = fields.word("unknown_commands").filter(|_| protocol != Protocol::Redis) {
+        let reason = "is for redis pools only; this one lacks \"redis: true\"";
+        fields.mistake(word, Some("unknown_commands"), reason);
+    }
     let auto_eject_hosts = fields.value("auto_eject_hosts", read::boolean);
     let by_default = if auto_eject_hosts { OnFailure::Eject } else { OnFailure::Error };
     let standby_ttl = fields.value("standby_ttl", read::millis);
@@ -159,6 +164,7 @@ fn check_pool(name: &Word, fields: &mut Fields<'_, '_>, resolve: &Resolve<'_>) -
         on_return,
         error_text: fields.get("error_text", read::reply_text),
         disable,
+        unknown_commands,
         max_ejected_percent: fields.value("max_ejected_percent", read::number),
         fail_fast: fields.value("fail_fast", read::boolean),
         retry_reads: fields.value("retry_reads", read::boolean),

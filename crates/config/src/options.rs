@@ -118,6 +118,8 @@ pub const POOL: &[Row] = &[
         "What clients read, after `-ERR ` or `SERVER_ERROR `, instead of the reason when a server is known to be down or is drained: a text of your own that can be counted."),
     row("disable", Commands, "", "", Cashew,
         "Commands that clients of this pool may not use, for example `keys flushall flushdb scan`: names in any case, separated by spaces or commas. A command with subcommands stands for all of them; a single one is written with a vertical bar between the two names. Redis pools only."),
+    row("unknown_commands", OneOf(&["refuse", "learn"]), "", "refuse", Cashew,
+        "What becomes of commands that cashew does not know, such as those of modules and of newer releases: redis' own error (`refuse`), or a server of the pool is asked which commands it has, at start and whenever a server is back (`learn`). Those that are learnt go to the server of their keys; what has no key, may wait, or is about the connection or the server itself is refused. Redis pools only."),
     row("redis_db_fixed", Bool, "", "false", Cashew,
         "`true`: clients may not SELECT another database than `redis_db`. `false`: each may select any that the servers have, for itself alone; each database in use takes as many connections to every server as the pool's own. The servers should have equally many databases. Redis pools only."),
     row("max_ejected_percent", Number { min: 0, max: 100 }, "percent of the servers", "100", Cashew,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use placement::{DistributionKind, HashKind, HashTag};
 
 use crate::options::{Kind, Row};
-use crate::settings::{ClusterEmulation, CrossServer, OnFailure, OnReturn, Partial};
+use crate::settings::{ClusterEmulation, CrossServer, OnFailure, OnReturn, Partial, UnknownCommands};
 use crate::suggest::did_you_mean;
 use crate::units::{Bytes, Millis};
 
@@ -85,6 +85,14 @@ pub(crate) fn cross_server(row: &Row, text: &str) -> Result<CrossServer, String>
     match text {
         "refuse" => Ok(CrossServer::Refuse),
         "gather" => Ok(CrossServer::Gather),
+        _ => Err(one_of(row, text)),
+    }
+}
+
+pub(crate) fn unknown_commands(row: &Row, text: &str) -> Result<UnknownCommands, String> {
+    match text {
+        "refuse" => Ok(UnknownCommands::Refuse),
+        "learn" => Ok(UnknownCommands::Learn),
         _ => Err(one_of(row, text)),
     }
 }

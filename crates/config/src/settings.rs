@@ -72,6 +72,8 @@ pub struct Pool {
     pub error_text: Option<String>,
     /// Names of redis commands that clients may not use, as they were written.
     pub disable: Vec<String>,
+    /// What becomes of redis commands that are not known.
+    pub unknown_commands: UnknownCommands,
     /// The most servers, in percent, that may be out at once.
     pub max_ejected_percent: u32,
     /// Answer at once for a server that is known to fail, until a probe succeeds.
@@ -119,6 +121,15 @@ pub enum ClusterEmulation {
     Here,
     /// At this host and port.
     At(String, u16),
+}
+
+/// What becomes of redis commands that are not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownCommands {
+    /// An error.
+    Refuse,
+    /// What the servers say of them.
+    Learn,
 }
 
 /// How long a request may wait for its reply.

@@ -1,8 +1,10 @@
-//! Emptying a server, or deleting keys on it, before it serves again: on a connection of the control plane's own.
+//! Connections of the control plane's own to a server: to empty it, or to delete keys on it, before it serves again, and to ask it
+//! something.
 
 use crate::discovery::dns;
 use config::{Address, Pool, Protocol};
 use engine::away::RecordedKey;
+use engine::command::learn::Listing;
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
@@ -64,6 +66,28 @@ impl Session {
             session.ask("AUTH", &request, "+OK", ANSWER_WITHIN).await?;
         }
         Ok(session)
+    }
+
+    /// Asks a redis which commands it has.
+    pub(crate) async fn commands(&mut self) -> Result<Listing, CleanError> {
+        within(ANSWER_WITHIN, self.stream.write_all(&redis(&[b"COMMAND"]))).await?;
+        within(ANSWER_WITHIN, self.listing()).await
+    }
+
+    async fn listing(&mut self) -> io::Result<Listing> {
+        let mut listing = Listing::default();
+        loop {
+            let piece = self.stream.fill_buf().await?;
+            let count = piece.len();
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let wrong = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+            if listing.add(piece).map_err(wrong)? {
+                return Ok(listing);
+            }
+            self.stream.consume(count);
+        }
     }
 
     /// Goes on in another database of a redis. `false`: it has none of that number, and so nothing in it.

@@ -68,6 +68,7 @@ impl Plane {
             // In this order: a server that is in again and still counts as down would fail its keys.
             self.tell_workers(pool, server, None);
             self.settle(pool, server);
+            self.learning[pool].server_returned(Instant::now());
         }
     }
 

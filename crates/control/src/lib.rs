@@ -18,6 +18,7 @@ mod follow;
 mod health;
 mod heap;
 mod judge;
+mod learning;
 pub mod log;
 mod orders;
 mod plane;

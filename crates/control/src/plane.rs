@@ -8,6 +8,7 @@ use crate::event_log::EventLog;
 use crate::follow::{self, Followed};
 use crate::health::{Failure, Health};
 use crate::heap::Heap;
+use crate::learning::{Asked as AskedServer, Learning};
 use crate::line;
 use crate::log::Log;
 use crate::probe;
@@ -17,6 +18,7 @@ use crate::start::Options;
 use crate::views::Views;
 use config::Settings;
 use engine::Process;
+use engine::command::learn::Learner;
 use engine::topology::Standing;
 use reactor::net::SockAddr;
 use stats::{EventRing, Layout, PoolLayout, ProcessInfo, Registry, Shard};
@@ -68,7 +70,11 @@ pub(crate) struct Plane {
     pub(crate) drained: Vec<Vec<bool>>,
     /// Servers that are away, and how far they are on their way back.
     pub(crate) absences: Vec<Vec<Absence>>,
-    views: Views,
+    pub(crate) views: Views,
+    /// What each pool's servers were asked of commands that are not known.
+    pub(crate) learning: Vec<Learning>,
+    pub(crate) learner: Learner,
+    pub(crate) asked: (UnboundedSender<AskedServer>, UnboundedReceiver<AskedServer>),
     pub(crate) workers: Vec<Handle>,
     threads: Vec<JoinHandle<()>>,
     /// Workers that have not ended.
@@ -121,6 +127,7 @@ impl Plane {
         let handles: Vec<Handle> = (0..count).map(|_| Handle::new()).collect::<io::Result<_>>()?;
         let started = Instant::now();
         let views = Views::new(&settings);
+        let learning = settings.pools.iter().map(|pool| Learning::new(pool, started)).collect();
         let mut threads = Vec::new();
         for index in 0..count {
             let notify = notify.clone();
@@ -173,6 +180,9 @@ impl Plane {
             event_log: EventLog::default(),
             heap: Heap::new(started),
             views,
+            learning,
+            learner: Learner::default(),
+            asked: unbounded_channel(),
             workers: handles,
             threads,
             running: count,
@@ -223,6 +233,7 @@ impl Plane {
                     _ = back.send(self.order(&order));
                 }
                 Some(probed) = self.probes.1.recv() => self.take_probe(&probed),
+                Some(asked) = self.asked.1.recv() => self.take_commands(asked),
                 Some(returned) = self.returns.1.recv() => self.take_return(returned),
                 _ = look.tick() => self.look(),
                 () = overdue => {
@@ -276,7 +287,11 @@ impl Plane {
             Notice::ServerFailed { pool, server, cause, down } => {
                 self.server_failed(pool as usize, server as usize, Failure { cause, down });
             }
-            Notice::ServerAnswered { pool, server } => self.health[pool as usize][server as usize].answered(),
+            Notice::ServerAnswered { pool, server } => {
+                self.health[pool as usize][server as usize].answered();
+                self.learning[pool as usize].hint(Instant::now());
+            }
+            Notice::UnknownCommand { pool } => self.learning[pool as usize].hint(Instant::now()),
             Notice::Ended { worker } => {
                 line!(self.log, Info, "worker {worker} ended");
                 self.running -= 1;
@@ -292,6 +307,10 @@ impl Plane {
         };
         let standings: Vec<Vec<Standing>> = pools.map(standing).collect();
         self.views.renew(&self.settings, |pool, server| standings[pool][server]);
+        self.hand_out_view();
+    }
+
+    pub(crate) fn hand_out_view(&self) {
         for worker in &self.workers {
             worker.send(Message::Topology(self.views.present().clone()));
         }
@@ -305,6 +324,7 @@ impl Plane {
         self.event_log.drain(&self.events, self.registry.layout(), &self.log, now);
         self.shard.worker(stats::WorkerMetric::EventsDropped).set(self.events.dropped());
         self.follow_servers(now);
+        self.ask_for_commands(now);
         for (pool, servers) in self.health.iter_mut().enumerate() {
             for (server, health) in servers.iter_mut().enumerate() {
                 if health.probe_due(now) {

@@ -3,6 +3,7 @@
 //! Freeing the view of a thousand servers takes a millisecond, which no worker may lose: a worker only lets go of it.
 
 use config::Settings;
+use engine::command::Learnt;
 use engine::topology::{Standing, Topology};
 use std::sync::Arc;
 
@@ -26,6 +27,12 @@ impl Views {
     /// Servers stand differently: there is a new view.
     pub(crate) fn renew(&mut self, settings: &Settings, standing: impl Fn(usize, usize) -> Standing) {
         let new = Arc::new(self.present.renewed(settings, standing));
+        self.old.push(std::mem::replace(&mut self.present, new));
+    }
+
+    /// What a pool's servers know has changed: there is a new view.
+    pub(crate) fn learn(&mut self, pool: usize, learnt: Learnt) {
+        let new = Arc::new(self.present.with_learnt(pool, Arc::new(learnt)));
         self.old.push(std::mem::replace(&mut self.present, new));
     }
 

@@ -130,6 +130,9 @@ pub const FLOWS_PER_WORKER: usize = 32;
 /// Connections to one server that timed out and wait for late replies; beyond it the oldest is closed.
 pub const RETIRED_PER_SERVER: usize = 2;
 
+/// Between two times that a worker tells of commands which are not known, in microseconds.
+pub const UNKNOWN_TOLD_US: u64 = 1_000_000;
+
 /// Keys of a request that are gathered from several servers: each is a request of its own.
 pub const GATHER_KEYS: usize = 1024;
 

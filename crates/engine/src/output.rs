@@ -49,6 +49,11 @@ pub enum Output {
         /// [`crate::input::Input::Server`] says that it is up.
         down: bool,
     },
+    /// A client asks for a command that neither the table has nor what was learnt from the pool's servers.
+    UnknownCommand {
+        /// Index of the pool.
+        pool: u32,
+    },
     /// A server that had failed answered.
     ServerAnswered {
         /// Index of the pool.

@@ -32,6 +32,8 @@ pub struct PoolState {
     pub(crate) score_form: Option<Form>,
     /// Which databases its clients have selected.
     pub(crate) databases: Databases,
+    /// Until when nobody is told of commands that are not known, in microseconds.
+    pub(crate) unknown_from_us: u64,
 }
 
 /// A worker's side of a server.
@@ -92,6 +94,7 @@ impl PoolState {
             pause: None,
             score_form: None,
             databases: Databases::default(),
+            unknown_from_us: 0,
         }
     }
 }

@@ -2,12 +2,13 @@
 //! one when a server is ejected or comes back, and workers take it up between two ticks. That costs a worker nothing for
 //! pools and servers that stay as they are; to free an old one, which may take milliseconds, is the control plane's part.
 
-use crate::command::CommandSet;
+use crate::command::{CommandSet, Learnt, Scope};
 use config::{
     Address, Bytes, ClusterEmulation, CrossServer, Millis, OnFailure, OnReturn, Partial, Pool, Protocol,
-    Server, Settings,
+    Server, Settings, UnknownCommands,
 };
 use placement::{DistributionKind, Member, Placement, Ring};
+use std::sync::Arc;
 use wire::limits::Limits;
 
 /// All pools, in twemproxy's order.
@@ -58,6 +59,8 @@ pub struct PoolView {
     pub error_text: Option<String>,
     /// Commands that its clients may not use.
     pub disabled: Option<CommandSet>,
+    /// Commands that its servers have and the table has not; none: they are refused.
+    pub learnt: Option<Arc<Learnt>>,
     /// What clients must say and servers are told.
     pub redis_auth: Option<Vec<u8>>,
     /// The database that clients are in at first.
@@ -152,10 +155,19 @@ impl Topology {
             let mut servers = view.servers.iter().enumerate();
             match servers.all(|(s, server)| server.standing() == standing(p, s)) {
                 true => view.clone(),
-                false => PoolView::new(pool, |s| standing(p, s)),
+                false => PoolView { learnt: view.learnt.clone(), ..PoolView::new(pool, |s| standing(p, s)) },
             }
         };
         Topology::of(pools.map(renew).collect())
+    }
+
+    /// The same, but a pool's servers have told which commands they have.
+    pub fn with_learnt(&self, pool: usize, learnt: Arc<Learnt>) -> Topology {
+        let mut pools = self.pools.clone();
+        if let Some(view) = pools.get_mut(pool) {
+            view.learnt = Some(learnt);
+        }
+        Topology::of(pools)
     }
 
     /// Of these pools.
@@ -219,6 +231,7 @@ impl PoolView {
             fail_fast: pool.fail_fast,
             error_text: pool.error_text.clone(),
             disabled: CommandSet::of(pool.disable.iter().map(String::as_str)),
+            learnt: (pool.unknown_commands == UnknownCommands::Learn).then(Arc::default),
             redis_auth: pool.redis_auth.clone().map(Into::into),
             redis_db: pool.redis_db,
             redis_db_fixed: pool.redis_db_fixed,
@@ -280,6 +293,11 @@ impl PoolView {
         }
         let own = self.own as u32;
         (1..own).map(|step| (home + step) % own).find(|server| takes(*server))
+    }
+
+    /// The commands that its clients have.
+    pub fn scope(&self) -> Scope<'_> {
+        Scope { learnt: self.learnt.as_deref(), disabled: self.disabled.as_ref() }
     }
 
     /// Whether all keys are on one server, whatever fails.

@@ -44,7 +44,9 @@ impl Core {
     pub(crate) fn begin_redis(&mut self, c: u32, bytes: &[u8], args: &mut Args) -> usize {
         let Some(count) = resp::RequestScan::begun(bytes, 2, args) else { return 0 };
         let client = &self.replies.clients[c];
-        let command = command::by_name(args.view(bytes).get(0));
+        let word = args.view(bytes).get(0);
+        let learnt = || self.view(c).learnt.as_ref()?.by_name(word);
+        let command = command::by_name(word).or_else(learnt);
         let Some(command) = command.filter(|command| command.takes(count)) else { return 0 };
         let disabled = self.view(c).disabled.as_ref().is_some_and(|disabled| disabled.has(command));
         let by_key = matches!((command.route, command.keys), (Route::ByKey, Keys::First)) && !disabled;

@@ -1,7 +1,7 @@
 //! Key extraction against what live servers answered to COMMAND GETKEYSANDFLAGS (vectors/redis-getkeys.csv), and
 //! against the traps that the recorded rows do not have.
 
-use engine::command::{self, CommandReply, Keys, Route, info};
+use engine::command::{self, CommandReply, Keys, Route, Scope, info};
 use wire::args::Args;
 
 /// A request's bytes and where its arguments lie.
@@ -39,7 +39,7 @@ fn listed(argv: &[String]) -> Result<Vec<(String, Vec<String>)>, String> {
         ["COMMAND", "GETKEYSANDFLAGS"].into_iter().chain(argv.iter().map(String::as_str)).collect();
     let (bytes, args) = request(&whole);
     let mut out = Vec::new();
-    info::write(CommandReply::GetKeysAndFlags, args.view(&bytes), false, &mut out);
+    info::write(CommandReply::GetKeysAndFlags, args.view(&bytes), Scope::default(), false, &mut out);
     let text = String::from_utf8(out).unwrap();
     if text.starts_with('-') {
         return Err(text);
@@ -256,7 +256,7 @@ fn no_request_makes_key_extraction_panic_or_point_outside() {
         let mut whole = vec!["COMMAND", "GETKEYS"];
         whole.extend(&argv);
         let (whole_bytes, whole) = request(&whole);
-        info::write(CommandReply::GetKeysAndFlags, whole.view(&whole_bytes), false, &mut Vec::new());
+        info::write(CommandReply::GetKeysAndFlags, whole.view(&whole_bytes), Scope::default(), false, &mut Vec::new());
         if let Ok(found) = command::find(view) {
             let mut keys = Vec::new();
             command::blocks(found, view);

@@ -1,7 +1,7 @@
 //! COMMAND's answers and error texts side by side with a live redis-server 7.0. Skipped, saying so, where none is
 //! installed.
 
-use engine::command::{self, Route, info};
+use engine::command::{self, Route, Scope, info};
 use testkit::{Client, RedisServer};
 use wire::args::Args;
 
@@ -35,8 +35,10 @@ fn ours<A: AsRef<[u8]>>(argv: &[A]) -> Vec<u8> {
     match command::find(view) {
         Err(error) => error.write(view, &mut out),
         Ok(found) => match found.route {
-            Route::Local(command::Local::Command(reply)) => info::write(reply, view, false, &mut out),
-            Route::Local(command::Local::Help) => info::help(found, &mut out),
+            Route::Local(command::Local::Command(reply)) => {
+                info::write(reply, view, Scope::default(), false, &mut out)
+            }
+            Route::Local(command::Local::Help) => info::help(found, Scope::default(), &mut out),
             _ => {
                 if let Err(error) = command::keys(found, view, &mut Vec::new()) {
                     error.write(found, &mut out);

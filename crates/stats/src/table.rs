@@ -81,6 +81,7 @@ metrics! {
         Subscriptions     Cashew    Gauge     "subscriptions"      "# channels and patterns that clients are subscribed to, counted for each client";
         Messages          Cashew    Counter   "messages"           "# messages of channels passed on, counted for each client";
         Invalidations     Cashew    Counter   "invalidations"      "# messages that keys have changed, counted for each client that keeps what it reads";
+        LearntCommands    Cashew    Gauge     "learnt_commands"    "# commands that only the servers know and that are passed on";
         BlockedClients    Cashew    Gauge     "blocked_clients"    "# clients that wait in a blocking command";
         ClientOverflows   Cashew    Counter   "client_overflows"   "# client connections closed because they did not read their replies";
     }

@@ -31,7 +31,7 @@ fn without_our_fields_the_text_is_twemproxys() {
         r#", "workers":2, "max_clients":975, "ticks":0, "wakeups":0, "buffer_bytes":0, "memory_pauses":0, "events_dropped":0, "nofile":1024"#,
         concat!(
             r#", "client_refused":0, "client_requests":0, "protocol_errors":0, "client_paused":0, "#,
-            r#""pinned_connections":0, "subscriptions":0, "messages":0, "invalidations":0, "blocked_clients":0, "#,
+            r#""pinned_connections":0, "subscriptions":0, "messages":0, "invalidations":0, "learnt_commands":0, "blocked_clients":0, "#,
             r#""client_overflows":0"#
         ),
         concat!(

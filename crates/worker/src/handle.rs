@@ -109,6 +109,11 @@ pub enum Notice {
         /// Index of the server in the pool.
         server: u32,
     },
+    /// A client asks for a command that is not known, and servers may have become others since they were asked.
+    UnknownCommand {
+        /// Index of the pool.
+        pool: u32,
+    },
     /// The worker has ended.
     Ended {
         /// Which one.

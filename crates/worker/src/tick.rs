@@ -202,6 +202,7 @@ impl Worker {
             Output::ServerFailed { pool, server, cause, down } => {
                 (self.notify)(Notice::ServerFailed { pool, server, cause, down });
             }
+            Output::UnknownCommand { pool } => (self.notify)(Notice::UnknownCommand { pool }),
             Output::ServerAnswered { pool, server } => {
                 (self.notify)(Notice::ServerAnswered { pool, server });
             }

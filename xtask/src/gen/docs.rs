@@ -44,7 +44,8 @@ Every command of redis 8.10, valkey 9 and redis' modules, and what cashew does w
 - **Not yet**: an error reply says what is missing. The connection stays.
 - **Refused**: an error reply says why. The connection stays.
 
-Unknown commands get redis' own error. COMMAND lists exactly the commands that are served.
+Commands that are not here get redis' own error, or with `unknown_commands: learn` they go where the pool's servers say that
+their keys are ([operating.md](operating.md)). COMMAND lists exactly the commands that are served, without those that `disable` switches off.
 
 ";
 

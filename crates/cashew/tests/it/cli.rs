@@ -116,6 +116,13 @@ fn commands_that_are_switched_off_must_be_commands() {
         said.contains("conf.yml: pool 'alpha': \"disable\" names 'flushal', which is no redis command\n"),
         "{said}"
     );
+    // One that servers may have is a note where it may be learnt.
+    let learns = conf("keys, my.command\n  unknown_commands: learn");
+    std::fs::write(dir.path().join("conf.yml"), learns).expect("a file is written");
+    let output = run_in(&dir, CASHEW, &["-t", "-c", "conf.yml"]);
+    assert_eq!(output.status.code(), Some(0));
+    let said = text(&output.stderr);
+    assert!(said.contains("names 'my.command', which is no redis command that cashew knows"), "{said}");
     std::fs::write(dir.path().join("conf.yml"), conf("keys, config|get flushall"))
         .expect("a file is written");
     assert_eq!(run_in(&dir, CASHEW, &["-t", "-c", "conf.yml"]).status.code(), Some(0));

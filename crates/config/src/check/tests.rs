@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use placement::{DistributionKind, HashKind, HashTag};
 
 use super::*;
-use crate::settings::{Address, ClusterEmulation, CrossServer, Listen, OnReturn};
+use crate::settings::{Address, ClusterEmulation, CrossServer, Listen, OnReturn, UnknownCommands};
 use crate::units::{Bytes, Millis};
 
 #[test]
@@ -73,6 +73,7 @@ fn a_full_file_means_what_it_says() {
             stream_from: Bytes(1 << 20),
             client_max_pipeline: 100,
             pinned_connections: 7,
+            unknown_commands: UnknownCommands::Learn,
             cluster_emulation: ClusterEmulation::At("cache.example".into(), 7000),
             cross_server: CrossServer::Gather,
             gather_limit: Bytes(2 << 20),
@@ -110,6 +111,7 @@ fn what_is_not_said_takes_its_default() {
     assert_eq!((pool.server_retry_timeout, pool.client_connections), (Millis(30_000), 0));
     assert_eq!((pool.max_request_size, pool.max_reply_size), (Bytes(512 << 20), Bytes(512 << 20)));
     assert_eq!((pool.pinned_connections, &pool.cluster_emulation), (1024, &ClusterEmulation::Off));
+    assert_eq!(pool.unknown_commands, UnknownCommands::Refuse);
     assert_eq!((pool.cross_server, pool.gather_limit), (CrossServer::Refuse, Bytes(1 << 20)));
     assert_eq!((pool.client_max_pipeline, pool.client_output_limit), (4096, Bytes(1 << 20)));
     assert_eq!(settings.process, ProcessSection::default());
@@ -195,6 +197,10 @@ fn each_mistake_is_told() {
         ("timeout:\n  - 1", r#"x.yml:3: pool 'alpha': "timeout" must be a single value, found a list"#),
         ("timeout:\n    a: 1", r#""timeout" has keys of its own below it; a pool's settings have one level"#),
         ("timeout: &a 1", r#""timeout" holds an anchor ("&name") or a tag ("!name"), which is not allowed"#),
+        (
+            "unknown_commands: learn",
+            r#""unknown_commands" is for redis pools only; this one lacks "redis: true""#,
+        ),
         ("disable: keys", r#""disable" is for redis pools only; this one lacks "redis: true""#),
         ("redis_auth: x", r#""redis_auth" is for redis pools only; this one lacks "redis: true""#),
         ("listen: 127.0.0.1:2", r#"x.yml:3: pool 'alpha': "listen" is given twice, first on line 2"#),
@@ -361,6 +367,7 @@ alpha:
   on_failure: error
   error_text: cache is away
   disable: keys config|get, FLUSHALL
+  unknown_commands: learn
   max_ejected_percent: 50
   fail_fast: false
   retry_reads: false

@@ -8,68 +8,64 @@ use wire::resp::encode::{
 
 use super::flags::{Acl, Flags, KeyFlags};
 use super::keys::{Begin, Find, KeySpec};
-use super::{Command, CommandReply, Route, by_name, glob, listing, lookup};
+use super::{Command, CommandReply, Route, Scope, by_name, glob, listing, lookup};
 
-/// Appends the whole reply to a COMMAND request that [`find`](super::find) took; `args` is all of it. A reply has
+/// Appends the whole reply to a COMMAND request that [`find`](super::find) took, about the commands in `scope`; `args` is all of it. A reply has
 /// at most a few megabytes: a request may not name more commands than there are. `resp3`: the client speaks it.
-pub fn write(reply: CommandReply, args: ArgView<'_>, resp3: bool, out: &mut Vec<u8>) {
+pub fn write(reply: CommandReply, args: ArgView<'_>, scope: Scope<'_>, resp3: bool, out: &mut Vec<u8>) {
     match reply {
-        CommandReply::All => all(resp3, out),
-        CommandReply::Count => int(served().count() as i64, out),
-        CommandReply::List => list(args, out),
+        CommandReply::All => all(scope, resp3, out),
+        CommandReply::Count => int(scope.top_level().count() as i64, out),
+        CommandReply::List => list(args, scope, out),
         CommandReply::Info | CommandReply::Docs if args.len() > 2 + Command::table().len() => {
             error(b"ERR more names than there are commands", out);
         }
-        CommandReply::Info if args.len() == 2 => all(resp3, out),
+        CommandReply::Info if args.len() == 2 => all(scope, resp3, out),
         CommandReply::Info => {
             array(args.len().saturating_sub(2), out);
             for name in args.iter().skip(2) {
-                match by_name(name).filter(|command| command.served()) {
-                    Some(command) => info(command, resp3, out),
+                match scope.by_name(name) {
+                    Some(command) => info(command, scope, resp3, out),
                     None => null(resp3, out),
                 }
             }
         }
         CommandReply::Docs => {
             let named: Vec<&Command> = match args.len() {
-                2 => served().collect(),
-                _ => args.iter().skip(2).filter_map(by_name).filter(|command| command.served()).collect(),
+                2 => scope.top_level().collect(),
+                _ => args.iter().skip(2).filter_map(|name| scope.by_name(name)).collect(),
             };
             map(named.len(), resp3, out);
-            named.into_iter().for_each(|command| docs(command, resp3, out));
+            named.into_iter().for_each(|command| docs(command, scope, resp3, out));
         }
-        CommandReply::GetKeys => get_keys(args, false, resp3, out),
-        CommandReply::GetKeysAndFlags => get_keys(args, true, resp3, out),
+        CommandReply::GetKeys => get_keys(args, false, scope, resp3, out),
+        CommandReply::GetKeysAndFlags => get_keys(args, true, scope, resp3, out),
     }
 }
 
 /// Appends the reply to `X HELP`: what of the container is served. `command` is the row of the HELP itself.
-pub fn help(command: &Command, out: &mut Vec<u8>) {
+pub fn help(command: &Command, scope: Scope<'_>, out: &mut Vec<u8>) {
     let container = command.name.split(' ').next().unwrap_or(command.name);
     let mut lines = vec![format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")];
     if container == "COMMAND" {
         lines.push("(no subcommand)".to_owned());
         lines.push("    Return details about all commands that cashew serves.".to_owned());
     }
-    let parts = by_name(container.as_bytes()).map_or(&[][..], Command::subcommands);
-    let words = parts.iter().filter(|part| part.served()).filter_map(|part| part.name.split(' ').nth(1));
+    let parts = by_name(container.as_bytes()).into_iter().flat_map(|container| scope.parts(container));
+    let words = parts.filter_map(|part| part.name.split(' ').nth(1));
     lines.extend(words.filter(|word| *word != "HELP").map(str::to_owned));
     lines.extend(["HELP".to_owned(), "    Prints this help.".to_owned()]);
     array(lines.len(), out);
     lines.iter().for_each(|line| simple(line.as_bytes(), out));
 }
 
-fn served() -> impl Iterator<Item = &'static Command> {
-    Command::top_level().filter(|command| command.served())
-}
-
-fn all(resp3: bool, out: &mut Vec<u8>) {
-    array(served().count(), out);
-    served().for_each(|command| info(command, resp3, out));
+fn all(scope: Scope<'_>, resp3: bool, out: &mut Vec<u8>) {
+    array(scope.top_level().count(), out);
+    scope.top_level().for_each(|command| info(command, scope, resp3, out));
 }
 
 /// COMMAND INFO's ten elements.
-fn info(command: &Command, resp3: bool, out: &mut Vec<u8>) {
+fn info(command: &Command, scope: Scope<'_>, resp3: bool, out: &mut Vec<u8>) {
     array(10, out);
     bulk(command.full_name().as_bytes(), out);
     int(command.arity.into(), out);
@@ -80,12 +76,11 @@ fn info(command: &Command, resp3: bool, out: &mut Vec<u8>) {
     command.tips.iter().for_each(|tip| bulk(tip.as_bytes(), out));
     set(command.specs.len(), resp3, out);
     command.specs.iter().for_each(|spec| key_spec(spec, resp3, out));
-    let parts = || command.subcommands().iter().filter(|part| part.served());
-    match parts().count() {
+    match scope.parts(command).count() {
         0 => set(0, resp3, out),
         count => array(count, out),
     }
-    parts().for_each(|part| info(part, resp3, out));
+    scope.parts(command).for_each(|part| info(part, scope, resp3, out));
 }
 
 fn words(words: impl Iterator<Item = &'static str>, prefix: &str, resp3: bool, out: &mut Vec<u8>) {
@@ -147,14 +142,14 @@ fn field(name: &str, value: i64, out: &mut Vec<u8>) {
 }
 
 /// COMMAND DOCS: name and map.
-fn docs(command: &Command, resp3: bool, out: &mut Vec<u8>) {
+fn docs(command: &Command, scope: Scope<'_>, resp3: bool, out: &mut Vec<u8>) {
     let about = &command.about;
     let mut fields = vec![("summary", summary(command)), ("since", about.since), ("group", about.group)];
     fields.extend([("module", about.module), ("deprecated_since", about.deprecated_since)]);
     fields.push(("replaced_by", about.replaced_by));
     fields.retain(|(_, value)| !value.is_empty());
     let deprecated = !about.deprecated_since.is_empty();
-    let parts: Vec<&Command> = command.subcommands().iter().filter(|part| part.served()).collect();
+    let parts: Vec<&Command> = scope.parts(command).collect();
 
     bulk(command.full_name().as_bytes(), out);
     map(fields.len() + 1 + usize::from(deprecated) + usize::from(!parts.is_empty()), resp3, out);
@@ -170,7 +165,7 @@ fn docs(command: &Command, resp3: bool, out: &mut Vec<u8>) {
     if !parts.is_empty() {
         bulk(b"subcommands", out);
         map(parts.len(), resp3, out);
-        parts.into_iter().for_each(|part| docs(part, resp3, out));
+        parts.into_iter().for_each(|part| docs(part, scope, resp3, out));
     }
 }
 
@@ -193,7 +188,7 @@ fn summary(command: &Command) -> &'static str {
 const PATTERN_BYTES: usize = 128;
 
 /// COMMAND LIST [FILTERBY MODULE name|ACLCAT category|PATTERN pattern].
-fn list(args: ArgView<'_>, out: &mut Vec<u8>) {
+fn list(args: ArgView<'_>, scope: Scope<'_>, out: &mut Vec<u8>) {
     let is = |index: usize, word: &str| args.get(index).eq_ignore_ascii_case(word.as_bytes());
     let value = args.get(4);
     let keep: Box<dyn Fn(&Command) -> bool> = match args.len() {
@@ -214,20 +209,20 @@ fn list(args: ArgView<'_>, out: &mut Vec<u8>) {
         }
         _ => return error(b"ERR syntax error", out),
     };
-    let kept: Vec<&Command> =
-        Command::table().iter().filter(|command| command.served() && keep(command)).collect();
+    let kept: Vec<&Command> = scope.all().filter(|command| keep(command)).collect();
     array(kept.len(), out);
     kept.iter().for_each(|command| bulk(command.full_name().as_bytes(), out));
 }
 
 /// COMMAND GETKEYS and GETKEYSANDFLAGS, of any command of the table, served or not.
-fn get_keys(args: ArgView<'_>, with_flags: bool, resp3: bool, out: &mut Vec<u8>) {
+fn get_keys(args: ArgView<'_>, with_flags: bool, scope: Scope<'_>, resp3: bool, out: &mut Vec<u8>) {
     let mut inner = Args::default();
     (2..args.len())
         .filter_map(|index| args.span(index))
         .for_each(|span| inner.push(span.start as usize, span.end as usize));
     let inner = inner.view(args.bytes());
-    let Ok(command) = lookup::any_arity(inner) else {
+    let learnt = |error| scope.learnt.ok_or(error)?.any_arity(error, inner);
+    let Ok(command) = lookup::any_arity(inner).or_else(learnt) else {
         return error(b"ERR Invalid command specified", out);
     };
     if !listing::has_keys(command) {

@@ -26,7 +26,7 @@ pub(super) fn keys(
         }
         Keys::Streams => streams(args)?.for_each(|index| found(index, READ)),
         Keys::Migrate => migrated(args)?.for_each(|index| found(index, MOVED)),
-        Keys::None | Keys::First | Keys::At(_) | Keys::Range { .. } | Keys::Specs => {}
+        Keys::None | Keys::First | Keys::At(_) | Keys::Range { .. } | Keys::Specs | Keys::Told => {}
     }
     Ok(())
 }

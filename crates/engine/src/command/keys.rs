@@ -7,7 +7,7 @@ use wire::args::ArgView;
 use wire::resp::encode;
 
 use super::flags::{Flags, KeyFlags};
-use super::{Command, irregular, lookup};
+use super::{Command, irregular, listing, lookup};
 
 /// Where a command's keys are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum Keys {
     },
     /// As the command's `specs` say.
     Specs,
+    /// The same of a command that was learnt from a server, which may describe them in any way there is.
+    Told,
     /// SORT and SORT_RO: the first argument, and the last STORE's.
     Sort,
     /// GEORADIUS and its like: the first argument, and the last STORE's or STOREDIST's from this argument on.
@@ -123,6 +125,7 @@ pub fn keys(command: &Command, args: ArgView<'_>, out: &mut Vec<u32>) -> Result<
         Keys::At(index) => out.push(u32::from(index)),
         Keys::Range { first, last, step } => return range(first, last, step, args.len(), out),
         Keys::Specs => return specs(command, args, out),
+        Keys::Told => return listing::told(command, args, out),
         _ => return irregular::keys(command.keys, args, |index, _| out.push(index as u32)),
     }
     Ok(())

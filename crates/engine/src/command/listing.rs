@@ -6,7 +6,7 @@
 use wire::args::ArgView;
 
 use super::flags::KeyFlags;
-use super::keys::{Begin, Find, KeySpec, Keys, integer};
+use super::keys::{Begin, Find, KeyError, KeySpec, Keys, integer};
 use super::{Command, irregular};
 
 /// A key's argument and what happens to the key.
@@ -29,6 +29,30 @@ pub(super) fn keys(command: &Command, args: ArgView<'_>) -> Option<Vec<Listed>> 
         listed.extend((first..=last).step_by(step).map(|index| (index, flags)));
     }
     Some(listed)
+}
+
+/// The keys of a command that was learnt, for routing: a request whose optional keys are not there has none of these, but
+/// it must have some.
+pub(super) fn told(command: &Command, args: ArgView<'_>, out: &mut Vec<u32>) -> Result<(), KeyError> {
+    for spec in command.specs.iter().filter(|spec| !spec.flags.has(KeyFlags::NOT_KEY)) {
+        let begin = match spec.begin {
+            Begin::Index(index) => Some(usize::from(index)),
+            Begin::Keyword(word, from) => keyword(word, from, args).map(|index| index + 1),
+            Begin::Unknown => return Err(KeyError::Syntax),
+        };
+        let Some(begin) = begin.filter(|begin| *begin > 0 && *begin < args.len()) else { continue };
+        if let Find::Keynum { number, .. } = spec.find
+            && args.get(begin + usize::from(number)) == b"0"
+        {
+            continue;
+        }
+        let (first, last, step) = extent(spec, args).ok_or(KeyError::Syntax)?;
+        if first > last || last >= args.len() {
+            return Err(KeyError::Syntax);
+        }
+        out.extend((first..=last).step_by(step).map(|index| index as u32));
+    }
+    if out.is_empty() { Err(KeyError::NoKeys) } else { Ok(()) }
 }
 
 /// Whether the command takes keys at all, channels not counted.

@@ -18,18 +18,23 @@ pub(crate) mod hash;
 pub mod info;
 mod irregular;
 mod keys;
+pub mod learn;
+mod learnt;
 mod listing;
 mod lookup;
 mod own;
 #[rustfmt::skip]
 mod redis;
+mod scope;
 mod set;
 
 pub use blocking::wait_us;
 pub use flags::{Acl, Flags, KeyFlags};
 pub use keys::{Begin, Find, KeyError, KeySpec, Keys, blocks, keys, patterns};
+pub use learnt::Learnt;
 pub use lookup::{FindError, by_name, find};
 pub use own::{ClientCall, ClusterCall, Fixed};
+pub use scope::Scope;
 pub use set::CommandSet;
 
 use std::ops::Range;

@@ -30,10 +30,11 @@ impl Core {
         call: ClusterCall,
         args: ArgView<'_>,
     ) {
-        let resp3 = self.replies.clients[c].resp3;
+        let (resp3, topology) = (self.replies.clients[c].resp3, self.topology.clone());
         let Some(node) = self.node(c) else {
             return self.answer_now(c, |out| encode::error(DISABLED, out));
         };
+        let scope = topology.pools[self.replies.clients[c].pool as usize].scope();
         self.answer_now(c, |out| match call {
             ClusterCall::Info => super::local::write_text(INFO, resp3, out),
             ClusterCall::Nodes => {
@@ -49,7 +50,7 @@ impl Core {
             ClusterCall::Myid | ClusterCall::Myshardid => encode::bulk(node.id.as_bytes(), out),
             ClusterCall::Nobody => encode::array_header(0, out),
             ClusterCall::KeysOfSlot => encode::error(KEYS, out),
-            ClusterCall::Help => info::help(command, out),
+            ClusterCall::Help => info::help(command, scope, out),
             ClusterCall::Mode => encode::simple(b"OK", out),
         });
     }

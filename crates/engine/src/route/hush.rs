@@ -49,6 +49,7 @@ impl Core {
         found: Result<&'static Command, crate::command::FindError>,
         args: ArgView<'_>,
     ) -> bool {
+        let found = self.or_learnt(c, found, args);
         if self.waits_for_pause(c, found.as_ref().ok().copied()) {
             return false;
         }

@@ -1,7 +1,7 @@
 //! Requests that the proxy answers itself. What they change is the client's alone.
 
 use crate::client::About;
-use crate::command::{Command, Local, info};
+use crate::command::{Command, Local};
 use crate::core::Core;
 use crate::databases::Mode;
 use crate::limits::CLIENT_NAME_BYTES;
@@ -64,8 +64,8 @@ impl Core {
             Local::Client(call) => self.client_call(c, call, args),
             Local::Fixed(fixed) => self.fixed(c, fixed, args),
             Local::Cluster(call) => self.cluster(c, command, call, args),
-            Local::Command(reply) => self.answer_now(c, |out| info::write(reply, args, resp3, out)),
-            Local::Help => self.answer_now(c, |out| info::help(command, out)),
+            Local::Command(reply) => self.command_reply(c, reply, args),
+            Local::Help => self.help(c, command),
         }
     }
 

@@ -10,6 +10,7 @@ mod gather;
 pub(crate) mod halt;
 mod hush;
 mod info;
+mod learnt;
 mod local;
 mod memcache;
 mod pubsub;

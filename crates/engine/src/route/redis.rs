@@ -105,6 +105,7 @@ impl Core {
             client.last = Some(command);
             return self.dispatch(c, command, args);
         }
+        let found = self.or_learnt(c, found, args);
         self.act_on(c, found, args, false)
     }
 

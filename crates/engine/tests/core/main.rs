@@ -10,6 +10,7 @@ mod halt;
 mod handshake;
 mod hush;
 mod large;
+mod learn;
 mod memcache;
 mod memory;
 mod pause;

@@ -70,6 +70,7 @@ impl World {
                     .for_each(|fault| self.log.end(fault, self.now));
                 Ok(())
             }
+            Output::UnknownCommand { .. } => Err(format!("{output:?}, but no pool learns")),
             Output::CloseClient(id, closing) => match self.guest(id) {
                 Some(index) => self.close_guest(index, closing),
                 None => self.close_client(id, closing),

@@ -5,6 +5,7 @@ mod auth;
 mod client_commands;
 mod databases;
 mod gather;
+mod learn;
 mod noloop;
 mod own;
 mod parity;
