@@ -14,7 +14,7 @@ use wire::resp::reply::{ReplyError, ReplyParse, ReplyScan, bulk, elements, integ
 
 use super::flags::{Acl, Flags, KeyFlags};
 use super::keys::{Begin, Find, KeySpec, Keys};
-use super::{About, Command, Learnt, Route, by_name, hash};
+use super::{About, Command, Learnt, by_name, hash};
 
 /// Reads what servers tell of their commands, and keeps the rows that it makes of it.
 #[derive(Debug, Default)]
@@ -68,17 +68,17 @@ impl fmt::Display for LearnError {
 impl std::error::Error for LearnError {}
 
 /// What a server tells of one command.
-struct Row {
+pub(super) struct Row {
     name: String,
     arity: i16,
-    flags: Flags,
-    acl: Acl,
+    pub(super) flags: Flags,
+    pub(super) acl: Acl,
     first: i16,
     last: i16,
     step: i16,
     specs: Vec<KeySpec>,
     /// Whether it said more of its keys than was understood.
-    unclear: bool,
+    pub(super) unclear: bool,
 }
 
 impl Learner {
@@ -276,7 +276,8 @@ impl Row {
             && command.route == self.route()
     }
 
-    fn specs(&self) -> impl Iterator<Item = &KeySpec> {
+    /// Where its keys are, channels not counted.
+    pub(super) fn specs(&self) -> impl Iterator<Item = &KeySpec> {
         self.specs.iter().filter(|spec| !spec.flags.has(KeyFlags::NOT_KEY))
     }
 
@@ -289,33 +290,6 @@ impl Row {
                 Keys::First
             }
             _ => Keys::Told,
-        }
-    }
-
-    /// To the server of its keys, if it is one of those commands that may run on a connection which many clients share.
-    fn route(&self) -> Route {
-        let danger = DANGERS.iter().find(|(flag, _)| self.flags.has(*flag)).map(|(_, why)| *why);
-        let listed = LISTED.iter().find(|(category, _)| self.acl.has(*category)).map(|(_, why)| *why);
-        if let Some(why) = danger.or(listed) {
-            return Route::Refused(why);
-        }
-        let unknown = |spec: &KeySpec| {
-            spec.begin == Begin::Unknown
-                || spec.find == Find::Unknown
-                || spec.flags.has(KeyFlags::INCOMPLETE)
-                // A module that finds its keys itself: what it tells of them is a guess.
-                || (spec.flags.has(KeyFlags::VARIABLE_FLAGS)
-                    && self.flags.has(Flags::of(&[Flags::MODULE, Flags::MOVABLEKEYS])))
-        };
-        if self.unclear || self.specs().any(unknown) {
-            return Route::Refused("its server does not say where its keys are");
-        }
-        match self.specs().next() {
-            Some(_) => Route::ByKey,
-            None if self.flags.has(Flags::MOVABLEKEYS) => {
-                Route::Refused("its server does not say where its keys are")
-            }
-            None => Route::Refused("it takes no key, so nothing says which server is meant"),
         }
     }
 }
@@ -354,33 +328,6 @@ fn typed(map: &[u8]) -> Option<(&[u8], &[u8])> {
 fn unsigned(map: &[u8], name: &str) -> Option<u16> {
     u16::try_from(integer(field(map, name)?)?).ok()
 }
-
-/// What a command must not be, to run on a connection that many clients share.
-const DANGERS: &[(Flags, &str)] = &[
-    (Flags::BLOCKING, WAITS),
-    (Flags::PUBSUB, "it is of pub/sub"),
-    (Flags::ADMIN, "it is for administrators of its server"),
-    (Flags::NO_AUTH, CONNECTION),
-    (Flags::NO_MULTI, CONNECTION),
-    (
-        Flags::NOSCRIPT,
-        "scripts may not call it, so it may wait or change its connection, which many clients share",
-    ),
-    (Flags::ALL_DBS, "it reaches into other databases"),
-    (Flags::TOUCHES_ARBITRARY_KEYS, "it touches keys that it does not name"),
-];
-
-/// The same by categories of access lists: before redis 7 some flags are missing.
-const LISTED: &[(Acl, &str)] = &[
-    (Acl::BLOCKING, WAITS),
-    (Acl::PUBSUB, "it is of pub/sub"),
-    (Acl::ADMIN, "it is for administrators of its server"),
-    (Acl::CONNECTION, CONNECTION),
-    (Acl::TRANSACTION, CONNECTION),
-];
-
-const WAITS: &str = "it may wait, and many clients share its connection";
-const CONNECTION: &str = "it may change its connection, which many clients share";
 
 /// The longest reply to COMMAND that is read, in bytes; that of redis 8 with its modules has some 400 KB.
 pub const LIST_BYTES: u64 = 8 << 20;

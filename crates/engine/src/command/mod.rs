@@ -27,6 +27,7 @@ mod own;
 mod redis;
 mod scope;
 mod set;
+mod shareable;
 
 pub use blocking::wait_us;
 pub use flags::{Acl, Flags, KeyFlags};

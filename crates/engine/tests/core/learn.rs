@@ -4,7 +4,7 @@ use crate::rig::{Rig, pool_with, request, requests};
 use config::Protocol;
 use engine::Output;
 use engine::command::learn::{Learner, Listing};
-use engine::topology::Standing;
+use engine::topology::{PoolView, Standing};
 use std::sync::Arc;
 
 /// COMMAND's reply of redis 7 with these entries.
@@ -104,13 +104,19 @@ fn commands() -> Vec<String> {
 }
 
 fn rig_with(lines: &str) -> Rig {
+    Rig::new(view(lines, Standing::In))
+}
+
+/// Two servers, of which the first is where `standing` says.
+fn view(lines: &str, standing: Standing) -> PoolView {
+    let lines = format!("unknown_commands: learn\n{lines}");
     let mut view =
-        pool_with(Protocol::Redis, 2, &format!("unknown_commands: learn\n{lines}"), |_| Standing::In);
+        pool_with(Protocol::Redis, 2, &lines, |server| if server == 0 { standing } else { Standing::In });
     let learnt = Learner::default().read(&listing(&commands())).expect("a list");
     assert_eq!((learnt.len(), learnt.passed_on()), (10, 7));
     view.learnt = Some(Arc::new(learnt));
     view.retry_reads = true;
-    Rig::new(view)
+    view
 }
 
 fn rig() -> Rig {
@@ -205,6 +211,28 @@ fn a_read_is_asked_again_and_a_write_is_not() {
             assert!(rig.read(client).starts_with("-ERR "));
         }
     }
+}
+
+#[test]
+fn all_keys_of_a_write_are_remembered_while_their_server_is_away() {
+    let mut rig = Rig::new(view("on_failure: eject\non_return: invalidate", Standing::Out));
+    let client = rig.client();
+    let [a, b, c, d] = [0, 1, 2, 3].map(|number| rig.key(0, number));
+    rig.send(
+        client,
+        requests(&[
+            &format!("my.set {a} v"),
+            &format!("my.mset {b} 1 {c} 2"),
+            &format!("my.sum 1 {d} x"),
+            &format!("my.get {d}"),
+        ]),
+    );
+    let keys = rig.core.collect(0, 0).keys.into_iter();
+    let mut keys: Vec<String> = keys.map(|(_, key)| String::from_utf8_lossy(&key).into_owned()).collect();
+    keys.sort();
+    let mut wanted = vec![a, b, c];
+    wanted.sort();
+    assert_eq!(keys, wanted);
 }
 
 #[test]
