@@ -119,7 +119,8 @@ async function listening(r, options) {
   await listener.unsubscribe('news:0')
   await listener.punsubscribe('alerts:*')
   await listener.sunsubscribe('shard:1')
-  assert.equal(await r.publish('news:0', 'late'), 0)
+  // The proxy tells the server a moment later, and then nobody is counted.
+  while ((await r.publish('news:0', 'late')) !== 0);
   assert.equal(await listener.get('s:1'), 'value')
 }
 

@@ -103,7 +103,8 @@ async function listening(r, options) {
   await listener.unsubscribe()
   await listener.pUnsubscribe()
   await listener.sUnsubscribe()
-  assert.equal(await r.publish('news:1', 'late'), 0)
+  // The proxy tells the server a moment later, and then nobody is counted.
+  while ((await r.publish('news:1', 'late')) !== 0);
   // In RESP2 the library answers with a buffer here, with a plain redis as well.
   assert.equal(String(await listener.get('s:1')), 'value')
 }

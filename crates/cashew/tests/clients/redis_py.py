@@ -182,7 +182,9 @@ def listening(r):
     listener.punsubscribe()
     while listener.subscribed:
         listener.get_message(timeout=0.01)
-    assert r.publish("news:1", "late") == 0
+    # The proxy tells the server a moment later, and then nobody is counted.
+    while r.publish("news:1", "late") != 0:
+        pass
     with listener:
         listener.ssubscribe("shard:1")
         while not r.pubsub_shardchannels():

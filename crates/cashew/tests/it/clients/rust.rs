@@ -213,7 +213,7 @@ fn listening_in_resp2(client: &Client, r: &mut Connection) -> RedisResult<()> {
     // With this the library unsubscribes.
     drop(listener);
     connection.set::<_, _, ()>("s:1", "after")?;
-    assert_eq!(r.publish::<_, _, u8>("news:1", "late")?, 0);
+    nobody_is_left(r)?;
     Ok(())
 }
 
@@ -248,7 +248,13 @@ fn listening_in_resp3(client: &Client, r: &mut Connection) -> RedisResult<()> {
     listener.unsubscribe_resp3(&channels)?;
     listener.punsubscribe_resp3("alerts:*")?;
     listener.set::<_, _, ()>("s:1", "after")?;
-    assert_eq!(r.publish::<_, _, u8>("news:1", "late")?, 0);
+    nobody_is_left(r)?;
+    Ok(())
+}
+
+/// The proxy tells the server of an end a moment later, and then nobody is counted.
+fn nobody_is_left(r: &mut Connection) -> RedisResult<()> {
+    while r.publish::<_, _, u8>("news:1", "late")? != 0 {}
     Ok(())
 }
 
