@@ -184,6 +184,10 @@ impl Core {
                 count();
                 self.replies.answer(request, |out| out.extend_from_slice(reply));
             }
+            Target::Copies(request) => {
+                count();
+                self.take_copies(s, request, reply);
+            }
             Target::Scan(page) => {
                 count();
                 shard.latency.record(latency);
@@ -259,7 +263,7 @@ impl Core {
         let latency = Latency::of_us(self.now.mono_us.saturating_sub(answered.entry.at_us));
         let counters = self.shard.server_shard(pool, server);
         answered.count(counters);
-        if !answered.late && !matches!(answered.entry.target, Target::Awaited(_)) {
+        if !answered.late && !matches!(answered.entry.target, Target::Awaited(_) | Target::Copies(_)) {
             // A late one was counted when it was given up.
             counters.latency.record(latency);
         }

@@ -205,6 +205,8 @@ pub enum Walk {
     Scan,
     /// RANDOMKEY: of all servers' one, by how many keys each has.
     RandomKey,
+    /// WAIT, WAITAOF: the least of all servers.
+    Copies,
     /// SCRIPT KILL, FUNCTION KILL: over connections that no script holds up.
     Kill,
 }

@@ -80,9 +80,9 @@ fn flags(client: &Client) -> String {
     let Some(session) = client.session.as_deref() else { return "N".to_owned() };
     let tracking = session.tracking.as_deref();
     let known = [
-        ('P', is_subscribed(client) && session.transaction.is_none() && session.blocked.is_none()),
+        ('P', is_subscribed(client) && session.transaction.is_none() && !session.waits()),
         ('x', session.transaction.is_some()),
-        ('b', session.blocked.is_some() && session.transaction.is_none()),
+        ('b', session.waits() && session.transaction.is_none()),
         ('t', tracking.is_some()),
         ('B', tracking.is_some_and(|tracker| tracker.mode == Mode::Broadcast)),
     ];

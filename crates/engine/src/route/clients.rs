@@ -253,9 +253,13 @@ impl Core {
 
     /// Ends a client's wait, if it waits: as if its time were over, or with an error.
     pub(crate) fn unblock(&mut self, pool: u32, number: u64, error: bool) -> bool {
-        let is = |client: &&Client| (client.pool, client.number) == (pool, number);
-        let found = self.replies.clients.iter().map(|(_, client)| client).find(is);
-        let blocked = found.and_then(|client| client.session.as_ref()).and_then(|session| session.blocked);
+        let is = |client: &Client| (client.pool, client.number) == (pool, number);
+        let found = self.replies.clients.iter().find(|(_, client)| is(client));
+        let Some((c, client)) = found else { return false };
+        if client.session.as_ref().is_some_and(|session| session.copies.is_some()) {
+            return self.unblock_copies(c, error);
+        }
+        let blocked = client.session.as_ref().and_then(|session| session.blocked);
         let Some(s) = blocked.and_then(|conn| self.conns.live(conn)) else { return false };
         let conn = &mut self.conns[s];
         if !conn.rest.is_empty() || conn.flow.is_some() {

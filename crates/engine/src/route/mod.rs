@@ -4,6 +4,7 @@ mod blocking;
 mod client_line;
 pub(crate) mod clients;
 mod cluster;
+pub(crate) mod copies;
 mod fanout;
 mod fixed;
 mod gather;

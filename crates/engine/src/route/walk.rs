@@ -1,6 +1,6 @@
 //! Commands about all servers' keys or scripts that are more than one request to each and a merge.
 
-use crate::command::Walk;
+use crate::command::{Command, Walk};
 use crate::core::Core;
 use crate::error::Cause;
 use crate::limits::QUOTED_BYTES;
@@ -17,12 +17,21 @@ pub(crate) const OF_SERVER: &[u8] = b"server:";
 const DBSIZE: &[u8] = b"*1\r\n$6\r\nDBSIZE\r\n";
 
 impl Core {
-    pub(crate) fn route_walk(&mut self, c: u32, walk: Walk, args: ArgView<'_>) {
+    /// `false`: it is to be read again when all that the client asked is answered.
+    pub(crate) fn route_walk(
+        &mut self,
+        c: u32,
+        command: &'static Command,
+        walk: Walk,
+        args: ArgView<'_>,
+    ) -> bool {
         match walk {
+            Walk::Copies => return self.wait_for_copies(c, command, args),
             Walk::Scan => self.scan(c, args),
             Walk::RandomKey => self.random_key(c, args),
             Walk::Kill => self.kill_scripts(c, args),
         }
+        true
     }
 
     /// Asks every server that has keys how many, and for one of them.

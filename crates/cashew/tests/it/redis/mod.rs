@@ -3,6 +3,7 @@
 mod across;
 mod auth;
 mod client_commands;
+mod copies;
 mod databases;
 mod gather;
 mod learn;
