@@ -144,6 +144,8 @@ pub enum Fanout {
     Union,
     /// The greatest integer.
     Most,
+    /// The least integer.
+    Least,
     /// Arrays of names and integers in the same order: for each name the greatest integer.
     Counts,
 }
@@ -209,6 +211,8 @@ pub enum Walk {
     Copies,
     /// SCRIPT KILL, FUNCTION KILL: over connections that no script holds up.
     Kill,
+    /// FUNCTION STATS: the same way.
+    Running,
 }
 
 /// The commands of pub/sub that are not for all servers.

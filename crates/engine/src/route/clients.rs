@@ -207,6 +207,7 @@ impl Core {
             What::Pause { .. } | What::Unpause => {
                 self.replies.answer(request, |out| encode::simple(b"OK", out));
             }
+            What::Library(_) | What::NoLibrary(_) => {}
             What::Unblock { .. } => self.replies.answer(request, |out| encode::integer(found.count, out)),
         }
     }

@@ -1,5 +1,6 @@
 //! Where a request goes: one file per way to route.
 
+mod acl;
 mod blocking;
 mod client_line;
 pub(crate) mod clients;

@@ -199,8 +199,8 @@ impl Core {
         });
     }
 
-    /// The same bytes to every server of the pool.
-    pub(crate) fn send_to_all(&mut self, c: u32, how: How, write: impl Fn(&mut Vec<u8>)) {
+    /// The same bytes to every server of the pool. Answers the merge, which is gone if no server could be asked.
+    pub(crate) fn send_to_all(&mut self, c: u32, how: How, write: impl Fn(&mut Vec<u8>)) -> u32 {
         let pool = self.replies.clients[c].pool;
         let request = self.replies.ask(c, 0);
         let mut merge = self.fresh_merge(pool, request, how);
@@ -218,6 +218,7 @@ impl Core {
                 self.fail(protocol, target, Cause::Refused.text());
             }
         }
+        merge
     }
 }
 
