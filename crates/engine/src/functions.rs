@@ -74,17 +74,23 @@ fn quotes(code: &[u8], word: &[u8]) -> bool {
 }
 
 impl Core {
-    /// A client's FUNCTION LOAD, DELETE, FLUSH or RESTORE is about to go to all servers: what will not be true is forgotten.
-    pub(crate) fn note_functions(&mut self, c: u32, name: &str, args: ArgView<'_>) {
-        let pool = self.replies.clients[c].pool;
-        let replaces = args.len() > 3 && args.get(2).eq_ignore_ascii_case(b"REPLACE");
-        let about = match name {
-            "FUNCTION LOAD" if !replaces => return,
-            "FUNCTION LOAD" => library(args.get(3)),
-            "FUNCTION DELETE" => Some(args.get(2)),
-            _ => None,
-        };
-        self.tell_workers(pool, What::NoLibrary(about.map(<[u8]>::to_vec)));
+    /// A client's FUNCTION LOAD is about to go to all servers: what it replaces is forgotten.
+    pub(crate) fn note_load(&mut self, c: u32, args: ArgView<'_>) {
+        if args.len() > 3
+            && args.get(2).eq_ignore_ascii_case(b"REPLACE")
+            && let Some(name) = library(args.get(3))
+        {
+            let pool = self.replies.clients[c].pool;
+            self.tell_workers(pool, What::NoLibrary { name: Some(name.into()), then: None });
+        }
+    }
+
+    /// A client's FUNCTION DELETE, FLUSH or RESTORE goes to all servers once every worker has forgotten the library, or all: else
+    /// one of them could bring it back.
+    pub(crate) fn forget_first(&mut self, c: u32, name: Option<&[u8]>, args: ArgView<'_>) {
+        let bytes = args.bytes();
+        let what = What::NoLibrary { name: name.map(Into::into), then: Some(bytes.into()) };
+        self.ask_workers(c, bytes.len(), what);
     }
 
     /// A FUNCTION LOAD is answered: if every server took it, all workers know of it.

@@ -53,8 +53,13 @@ pub(crate) enum What {
     Unpause,
     /// That this library is on all servers. Nobody waits for an answer.
     Library(Arc<[u8]>),
-    /// That this library, or any, may no longer be there. Nobody waits for an answer.
-    NoLibrary(Option<Vec<u8>>),
+    /// That this library, or any, may no longer be there.
+    NoLibrary {
+        /// Its name.
+        name: Option<Box<[u8]>>,
+        /// The request that goes to all servers when they know; or nobody waits for an answer.
+        then: Option<Box<[u8]>>,
+    },
 }
 
 /// What one worker, or several together, have found.
@@ -124,7 +129,7 @@ impl Core {
                 self.pools[question.pool as usize].functions.learn(code);
                 Findings::default()
             }
-            What::NoLibrary(name) => {
+            What::NoLibrary { name, .. } => {
                 let functions = &mut self.pools[question.pool as usize].functions;
                 match name {
                     Some(name) => functions.forget(name),

@@ -4,6 +4,7 @@ use crate::client::Client;
 use crate::command::ClientCall;
 use crate::core::Core;
 use crate::limits::QUOTED_BYTES;
+use crate::merge::How;
 use crate::output::Closing;
 use crate::request::Target;
 use crate::survey::{Findings, Question, What};
@@ -207,7 +208,10 @@ impl Core {
             What::Pause { .. } | What::Unpause => {
                 self.replies.answer(request, |out| encode::simple(b"OK", out));
             }
-            What::Library(_) | What::NoLibrary(_) => {}
+            What::NoLibrary { then: Some(bytes), .. } => {
+                self.send_for(c, request, How::AllOk, |out| out.extend_from_slice(bytes));
+            }
+            What::Library(_) | What::NoLibrary { .. } => {}
             What::Unblock { .. } => self.replies.answer(request, |out| encode::integer(found.count, out)),
         }
     }

@@ -45,9 +45,9 @@ impl Core {
                 self.follow_flush(self.replies.clients[c].pool, Some(database));
             }
             "SCRIPT LOAD" => _ = self.learn_script(c, args.get(2)),
-            "FUNCTION LOAD" | "FUNCTION DELETE" | "FUNCTION FLUSH" | "FUNCTION RESTORE" => {
-                self.note_functions(c, command.name, args);
-            }
+            "FUNCTION LOAD" => self.note_load(c, args),
+            "FUNCTION DELETE" => return self.forget_first(c, Some(args.get(2)), args),
+            "FUNCTION FLUSH" | "FUNCTION RESTORE" => return self.forget_first(c, None, args),
             "SCRIPT FLUSH" => self.pools[self.replies.clients[c].pool as usize].scripts.clear(),
             _ => {}
         }
