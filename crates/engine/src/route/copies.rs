@@ -57,8 +57,8 @@ impl Core {
         let copies = Copies { request, conns: Vec::new(), missing: servers.len(), least, listed };
         self.session(c).copies = Some(Box::new(copies));
         self.count_pool(pool, PoolMetric::BlockedClients).add(1);
-        let room = self.topology.pools[pool as usize].pinned_connections as usize;
-        if self.pools[pool as usize].pinned as usize + servers.len() > room {
+        let room = self.topology.pools[pool as usize].pinned_connections;
+        if self.pools[pool as usize].pinned + servers.len() > room {
             self.end_copies(request, |out| encode::error(ALL_PINNED.as_bytes(), out));
             return true;
         }

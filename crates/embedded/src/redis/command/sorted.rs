@@ -132,8 +132,11 @@ pub(crate) fn zpopmax(call: &mut Call<'_>) -> Done {
     pop(call, |sorted| sorted.ordered().next_back().map(|(member, score)| (member.to_vec(), score)))
 }
 
+/// The member at one end of a sorted set, and its score.
+type End = fn(&Sorted) -> Option<(Vec<u8>, f64)>;
+
 /// Without a count one member and its score, with one so many pairs.
-fn pop(call: &mut Call<'_>, end: fn(&Sorted) -> Option<(Vec<u8>, f64)>) -> Done {
+fn pop(call: &mut Call<'_>, end: End) -> Done {
     let key = call.arg(1);
     let count = match call.args.len() {
         2 => 1,
