@@ -416,7 +416,26 @@ fn lists_are_as_in_redis() {
 #[test]
 fn sets_are_as_in_redis() {
     compare(
-        "SADD s 1 2 3
+        "SADD one m
+        SRANDMEMBER one
+        SRANDMEMBER one 3
+        SRANDMEMBER one -3
+        SRANDMEMBER one 0
+        SRANDMEMBER one x
+        SRANDMEMBER one 1 2
+        SRANDMEMBER nothing
+        SRANDMEMBER nothing 2
+        SPOP one 0
+        SPOP one -1
+        SPOP one x
+        SPOP one 1 2
+        SPOP one
+        SPOP one
+        SPOP nothing 2
+        SADD one m
+        SPOP one 5
+        EXISTS one
+        SADD s 1 2 3
         SADD s 3 4
         SADD s
         SISMEMBER s 1
@@ -450,7 +469,19 @@ fn sets_are_as_in_redis() {
 #[test]
 fn sorted_sets_are_as_in_redis() {
     compare(
-        "ZADD z 1 a 2 b 3 c
+        "ZADD popped 1 a 2 b 3 c 4 d 5 e
+        ZPOPMIN popped
+        ZPOPMAX popped
+        ZPOPMIN popped 0
+        ZPOPMIN popped -1
+        ZPOPMIN popped x
+        ZPOPMIN popped 1 2
+        ZPOPMAX popped 2
+        ZPOPMIN popped 5
+        ZPOPMIN popped
+        ZPOPMIN popped 5
+        EXISTS popped
+        ZADD z 1 a 2 b 3 c
         ZADD z 5 a
         ZADD z CH 6 a 2 b
         ZADD z NX 9 a 9 d

@@ -107,6 +107,9 @@ impl Core {
             return self.cut_if_stalled(s);
         }
         let idle = self.topology.pools[conn.pool as usize].server_idle_us;
+        if conn.pin.is_some_and(|pin| pin.purpose == Purpose::Over) {
+            return self.discard_conn(s);
+        }
         if conn.pin.is_some() {
             return; // its client's affair
         }
@@ -144,7 +147,9 @@ impl Core {
         let usual = self.pools[pool].servers[server].timeout_us.unwrap_or(of_pool);
         match self.conns[s].pin {
             // Until the connection stands it is the server that is waited for.
-            Some(Pin { purpose: Purpose::Wait(extra), .. }) if self.conns[s].phase == Phase::Ready => {
+            Some(Pin { purpose: Purpose::Wait(extra) | Purpose::Copies(extra), .. })
+                if self.conns[s].phase == Phase::Ready =>
+            {
                 extra.map(|extra| usual.saturating_add(extra))
             }
             _ => Some(usual),

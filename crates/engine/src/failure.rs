@@ -34,6 +34,11 @@ impl Core {
             | Target::Script(request)
             | Target::Scan(Page { request, .. })
             | Target::Instead(request, _) => self.answer_error(request, protocol, text),
+            Target::Copies(request) => {
+                let c = self.replies.requests[request].client;
+                self.count_client(c, PoolMetric::ForwardError);
+                self.end_copies(request, |out| write_cause(protocol, text, out));
+            }
             Target::Part { merge, part } => {
                 let request = self.merges[merge].request;
                 if let State::Waiting | State::Unheard = self.replies.requests[request].state {

@@ -84,6 +84,7 @@ impl Core {
             | Target::Script(request) => Some(request),
             // The answers to storage commands and to what the proxy asks for itself are never large.
             Target::Quiet(_)
+            | Target::Copies(_)
             | Target::Noreply(_)
             | Target::Errand(_)
             | Target::Topic(_)
@@ -438,6 +439,7 @@ impl Core {
             | Target::Script(request)
             | Target::Scan(Page { request, .. })
             | Target::Instead(request, _)
+            | Target::Copies(request)
             | Target::Quiet(request) => request,
             Target::Part { merge, .. } => self.merges[merge].request,
             Target::Noreply(id) => return self.replies.clients.live(id),

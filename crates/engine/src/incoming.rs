@@ -3,6 +3,7 @@
 use crate::core::{Core, FEW_BYTES, lacking};
 use crate::error::Cause;
 use crate::id::ConnId;
+use crate::merge::How;
 use crate::output::Output;
 use crate::request::{Step, Target};
 use crate::server_conn::{Answered, Begun, Found, Phase, Scan};
@@ -16,6 +17,11 @@ const TURNED_AWAY: [&[u8]; 3] = [
     b"ERROR Too many open connections",
     b"SERVER_ERROR max number of clients reached",
 ];
+
+/// Whether a server does not know the script or the function that it was to run.
+fn forgotten(reply: &[u8]) -> bool {
+    reply.starts_with(b"-NOSCRIPT") || reply.starts_with(b"-ERR Function not found")
+}
 
 impl Core {
     pub(crate) fn conn_data(&mut self, id: ConnId, bytes: &[u8]) {
@@ -184,6 +190,10 @@ impl Core {
                 count();
                 self.replies.answer(request, |out| out.extend_from_slice(reply));
             }
+            Target::Copies(request) => {
+                count();
+                self.take_copies(s, request, reply);
+            }
             Target::Scan(page) => {
                 count();
                 shard.latency.record(latency);
@@ -191,7 +201,7 @@ impl Core {
             }
             Target::Script(request) => {
                 count();
-                if !reply.starts_with(b"-NOSCRIPT") || !self.mend_script(s, request, entry) {
+                if !forgotten(reply) || !self.mend_script(s, request, entry) {
                     self.shard.pool_shard(pool).latency.record(latency);
                     self.replies.answer(request, |out| out.extend_from_slice(reply));
                 }
@@ -259,7 +269,7 @@ impl Core {
         let latency = Latency::of_us(self.now.mono_us.saturating_sub(answered.entry.at_us));
         let counters = self.shard.server_shard(pool, server);
         answered.count(counters);
-        if !answered.late && !matches!(answered.entry.target, Target::Awaited(_)) {
+        if !answered.late && !matches!(answered.entry.target, Target::Awaited(_) | Target::Copies(_)) {
             // A late one was counted when it was given up.
             counters.latency.record(latency);
         }
@@ -341,6 +351,9 @@ impl Core {
         self.replies.answer(done.request, |out| done.write(view.protocol, name, out));
         if let Some(plan) = done.gather.take() {
             self.pools[done.pool as usize].score_form = plan.form();
+        }
+        if done.how == How::Loaded {
+            self.note_loaded(&done);
         }
         self.spare_merge(done);
     }

@@ -32,6 +32,7 @@ pub mod error;
 mod expire;
 mod failure;
 mod flow;
+mod functions;
 mod gather;
 pub mod id;
 mod incoming;

@@ -152,6 +152,17 @@ pub const SCRIPT_BYTES: usize = 256 << 10;
 
 const _: () = assert!(SCRIPT_BYTES <= SCRIPTS_BYTES);
 
+/// Libraries of functions that each worker remembers per pool, for the same.
+pub const LIBRARIES_KEPT: usize = 64;
+
+/// The same, in bytes of their code.
+pub const LIBRARIES_BYTES: usize = 4 << 20;
+
+/// A longer library is not remembered.
+pub const LIBRARY_BYTES: usize = 1 << 20;
+
+const _: () = assert!(LIBRARY_BYTES <= LIBRARIES_BYTES);
+
 /// So many keys written elsewhere are remembered for a server that is away, by each worker; beyond it the server is
 /// emptied when it returns. With [`RECORDED_BYTES`] some 30 MB at most.
 pub const RECORDED_KEYS: usize = 1 << 18;

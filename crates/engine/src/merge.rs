@@ -91,6 +91,10 @@ pub enum How {
     OneOk,
     /// The first reply that is no error, else the one that says more than that nothing is running.
     Killed,
+    /// FUNCTION STATS: of the server on which something is running; else the first reply that is no error.
+    Running,
+    /// The least integer.
+    Least,
     /// Pairs of parts, how many keys a server has and one of them: a key drawn by how many there are, with this number.
     Drawn(u32),
     /// All arrays, one after another.
@@ -99,6 +103,8 @@ pub enum How {
     And,
     /// The reply that all gave; an error when they differ.
     Same,
+    /// The same, of FUNCTION LOAD.
+    Loaded,
     /// All arrays, one after another, each element once.
     Union,
     /// The greatest integer.
@@ -159,6 +165,12 @@ impl Merge {
         self.gather = None;
     }
 
+    /// The code that a FUNCTION LOAD has brought to every server.
+    pub(crate) fn loaded(&self) -> Option<&[u8]> {
+        let taken = |part: &Part| resp::bulk(&part.reply).is_some();
+        self.parts.iter().all(taken).then(|| self.keys.ends.first().map(|_| self.keys.get(0)))?
+    }
+
     /// A part of what is gathered has `len` bytes so far; `false`: it is too much.
     pub(crate) fn note_coming(&mut self, part: u32, len: usize) -> bool {
         let (Some(plan), Some(part)) = (&mut self.gather, self.parts.get_mut(part as usize)) else {
@@ -202,8 +214,9 @@ impl Merge {
             return plan.write(&replies, self.resp3, out);
         }
         let fine = |part: &&Part| !is_error(&part.reply);
-        if matches!(self.how, How::OneOk | How::Killed) {
-            out.extend_from_slice(&self.parts.iter().find(fine)?.reply);
+        if matches!(self.how, How::OneOk | How::Killed | How::Running) {
+            let busy = self.parts.iter().find(|part| self.how == How::Running && is_running(&part.reply));
+            out.extend_from_slice(&busy.or_else(|| self.parts.iter().find(fine))?.reply);
             return Some(());
         }
         if let How::Drawn(draw) = self.how {
@@ -222,9 +235,10 @@ impl Merge {
             How::Sum => self.write_sum(out),
             How::Concat => self.write_concat(out),
             How::And => self.write_and(out),
-            How::Same => self.write_same(out),
+            How::Same | How::Loaded => self.write_same(out),
             How::Union => self.write_union(out),
-            How::Most => self.write_most(out),
+            How::Most => self.write_extreme(i64::max, out),
+            How::Least => self.write_extreme(i64::min, out),
             How::Counts => self.write_counts(out),
             _ => self.write_first(out),
         }
@@ -323,12 +337,13 @@ impl Merge {
         Some(())
     }
 
-    fn write_most(&self, out: &mut Vec<u8>) -> Option<()> {
-        let mut most = i64::MIN;
-        for part in &self.parts {
-            most = most.max(resp::integer(&part.reply)?);
+    fn write_extreme(&self, of_two: fn(i64, i64) -> i64, out: &mut Vec<u8>) -> Option<()> {
+        let (first, others) = self.parts.split_first()?;
+        let mut extreme = resp::integer(&first.reply)?;
+        for part in others {
+            extreme = of_two(extreme, resp::integer(&part.reply)?);
         }
-        encode::integer(most, out);
+        encode::integer(extreme, out);
         Some(())
     }
 
@@ -454,7 +469,7 @@ impl Merge {
         let Some(first) = failed().find(says_more).or_else(|| failed().next()) else {
             return write_cause(protocol, crate::error::Cause::InvalidReply.text(), out);
         };
-        let effects = matches!(self.how, How::Sum | How::AllOk | How::Same | How::And);
+        let effects = matches!(self.how, How::Sum | How::AllOk | How::Same | How::Loaded | How::And);
         if !effects || self.parts.iter().all(|part| part.reply == first.reply) {
             return out.extend_from_slice(&first.reply);
         }
@@ -483,6 +498,12 @@ pub fn write_cause(protocol: Protocol, text: &str, out: &mut Vec<u8>) {
 
 fn is_error(reply: &[u8]) -> bool {
     reply.starts_with(b"-") || reply.starts_with(b"!") || memcache::is_error(reply)
+}
+
+/// Whether FUNCTION STATS tells of something that is running: its first value is no null.
+fn is_running(reply: &[u8]) -> bool {
+    let Some((_, mut elements)) = resp::elements(reply) else { return false };
+    elements.nth(1).is_some_and(|value| !value.starts_with(b"$-1") && !value.starts_with(b"_"))
 }
 
 /// Statistics of memcached that mean nothing added up: the first server's value stands.

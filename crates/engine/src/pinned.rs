@@ -29,6 +29,10 @@ pub enum Purpose {
     Watch,
     /// It waits for an element, for so many microseconds on top of the usual timeout; none: for as long as it likes.
     Wait(Option<u64>),
+    /// It waits for copies of what it wrote, for so many microseconds; none: for as long as it takes.
+    Copies(Option<u64>),
+    /// What it was for is over, and it is closed at the end of the tick.
+    Over,
     /// It asks something that must not wait behind others' requests.
     Aside,
     /// It is no client's: the messages come on it that clients are subscribed to.
@@ -45,7 +49,7 @@ impl Core {
     /// A connection to `server` for a client alone; nothing when there are too many already.
     pub(crate) fn pin(&mut self, c: u32, server: u32, purpose: Purpose) -> Result<Option<u32>, Cause> {
         let (pool, mut mode) = (self.replies.clients[c].pool, self.mode(c));
-        if purpose == Purpose::Aside {
+        if matches!(purpose, Purpose::Aside | Purpose::Copies(_)) {
             mode.db = 0; // what is asked there concerns the server as a whole
         }
         self.check_server(pool, server)?;
@@ -66,6 +70,7 @@ impl Core {
 
     /// A connection is nobody's any more. It is kept for another use once it owes nothing.
     pub(crate) fn unpin(&mut self, s: u32) {
+        let id = self.conns.id(s);
         let conn = &mut self.conns[s];
         let is_client = |pin: &Pin| !matches!(pin.purpose, Purpose::Listen | Purpose::Broadcast);
         let Some(pin) = conn.pin.take().filter(is_client) else { return };
@@ -80,7 +85,12 @@ impl Core {
         match pin.purpose {
             Purpose::Watch => session.watch = Watch::Nothing,
             Purpose::Wait(_) => session.blocked = None,
-            Purpose::Aside => {}
+            Purpose::Copies(_) => {
+                if let Some(copies) = &mut session.copies {
+                    copies.conns.retain(|conn| *conn != id);
+                }
+            }
+            Purpose::Aside | Purpose::Over => {}
             Purpose::Listen | Purpose::Broadcast => {}
         }
         self.drop_session_if_empty(pin.client);
@@ -148,6 +158,9 @@ impl Core {
                 // Nobody will answer them any more.
                 owed.into_iter().for_each(|request| self.replies.answer_quietly(request));
             }
+        }
+        if let Some(copies) = session.copies {
+            self.drop_copies(c, &copies);
         }
         if let Some(tracker) = session.tracking {
             self.leave_tracking(c, &tracker);

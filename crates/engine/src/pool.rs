@@ -3,6 +3,7 @@
 use crate::core::Core;
 use crate::databases::{self, Databases, Mode};
 use crate::error::Cause;
+use crate::functions::Functions;
 use crate::gather::Form;
 use crate::id::ConnId;
 use crate::limits::{FIRST_RECONNECT_US, SLOWEST_RECONNECT_US};
@@ -26,6 +27,8 @@ pub struct PoolState {
     pub(crate) pinned: usize,
     /// Scripts that its clients have sent.
     pub(crate) scripts: Scripts,
+    /// Libraries of functions that its clients have loaded.
+    pub(crate) functions: Functions,
     /// Whether its clients' requests wait.
     pub(crate) pause: Option<Pause>,
     /// How its servers write scores, as far as they have told.
@@ -91,6 +94,7 @@ impl PoolState {
             servers: view.servers.iter().map(server).collect(),
             pinned: 0,
             scripts: Scripts::default(),
+            functions: Functions::default(),
             pause: None,
             score_form: None,
             databases: Databases::default(),

@@ -58,9 +58,11 @@ pub enum Target {
     Exec(u32),
     /// A client's request that a server may answer as late as the client said.
     Awaited(u32),
+    /// A client's WAIT: one of several servers that it asks.
+    Copies(u32),
     /// A client's SCAN: the reply's cursor becomes the proxy's own.
     Scan(Page),
-    /// A client's EVALSHA: if the server does not know the script, it may be told.
+    /// A client's EVALSHA or FCALL: if the server does not know the script or function, it may be told.
     Script(u32),
     /// A client's request that wants no reply but keeps its place until it is done.
     Quiet(u32),

@@ -42,7 +42,7 @@ pub struct ServerConn {
     pub fed: u64,
     /// The client that has it to itself, if one does.
     pub pin: Option<Pin>,
-    /// The first refusal among the replies of a transaction that are skipped, without its dash.
+    /// The first refusal among the replies of a transaction, or before a WAIT, that are skipped, without its dash.
     pub refusal: Option<Box<[u8]>>,
     /// In which run of its server it was made, as a number between 1 and 65535; 0 where the server does not tell,
     /// nothing where it was not asked.
@@ -273,7 +273,9 @@ impl ServerConn {
     pub fn note_skipped(&mut self, reply: &[u8]) {
         match self.queue.front().map(|entry| entry.target) {
             Some(Target::Scan(_)) => self.run = Some(crate::scan::run_of(reply)),
-            Some(Target::Exec(_)) if self.refusal.is_none() && reply.starts_with(b"-") => {
+            Some(Target::Exec(_) | Target::Copies(_))
+                if self.refusal.is_none() && reply.starts_with(b"-") =>
+            {
                 self.refusal = Some(reply[1..].into());
             }
             _ => {}

@@ -3,12 +3,13 @@
 //! ```text
 //!   MULTI ── queued here ── EXEC ──► one block on a shared connection, or, after WATCH, on the client's own
 //!   WATCH ── a connection of its own (pinned) until EXEC, DISCARD or UNWATCH
-//!   BLPOP ── a connection of its own until its reply
+//!   BLPOP ── a connection of its own until its reply; WAIT one to each server
 //! ```
 //! Most clients never have a session, and a request of theirs costs one look.
 
 use crate::id::ConnId;
 use crate::pubsub::Subscriptions;
+use crate::route::copies::Copies;
 use crate::tracking::Tracker;
 
 /// A client's session; it is dropped when there is nothing in it.
@@ -20,6 +21,8 @@ pub(crate) struct Session {
     pub(crate) watch: Watch,
     /// The connection on which it waits.
     pub(crate) blocked: Option<ConnId>,
+    /// What it asks servers of their copies.
+    pub(crate) copies: Option<Box<Copies>>,
     /// What it is subscribed to.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// What it wants to be told of when it changes.
@@ -40,11 +43,16 @@ impl Session {
         let unsubscribed = self.subscriptions.as_ref().is_none_or(|own| own.is_empty());
         self.transaction.is_none()
             && self.watch == Watch::Nothing
-            && self.blocked.is_none()
+            && !self.waits()
             && self.reply == Reply::On
             && self.halt == Halt::Nothing
             && self.tracking.is_none()
             && unsubscribed
+    }
+
+    /// Whether its client waits on connections of its own.
+    pub(crate) fn waits(&self) -> bool {
+        self.blocked.is_some() || self.copies.is_some()
     }
 
     /// Bytes that it holds.

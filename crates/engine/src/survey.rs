@@ -10,13 +10,14 @@ use crate::core::Core;
 use crate::id::{ClientId, Id};
 use crate::route::clients::Which;
 use crate::session::Halt;
+use crate::slab::NONE;
 use std::sync::Arc;
 
 /// A question under way.
 #[derive(Debug)]
 pub struct Survey {
     client: ClientId,
-    /// The client's request.
+    /// The client's request, or [`NONE`] where nobody waits.
     request: u32,
     question: Arc<Question>,
     /// Workers that have not answered.
@@ -50,6 +51,15 @@ pub(crate) enum What {
     Pause { until_us: u64, halt: Halt },
     /// That they wait no longer.
     Unpause,
+    /// That this library is on all servers. Nobody waits for an answer.
+    Library(Arc<[u8]>),
+    /// That this library, or any, may no longer be there.
+    NoLibrary {
+        /// Its name.
+        name: Option<Box<[u8]>>,
+        /// The request that goes to all servers when they know; or nobody waits for an answer.
+        then: Option<Box<[u8]>>,
+    },
 }
 
 /// What one worker, or several together, have found.
@@ -84,6 +94,14 @@ impl Core {
         self.replies.outputs.push_back(crate::Output::AskWorkers(self.surveys.id(survey)));
     }
 
+    /// Tells all workers something that nobody waits for.
+    pub(crate) fn tell_workers(&mut self, pool: u32, what: What) {
+        let question = Arc::new(Question { pool, asker: 0, what });
+        let (client, request, findings) = (Id::new(NONE, 0), NONE, Findings::default());
+        let survey = self.surveys.insert(Survey { client, request, question, missing: usize::MAX, findings });
+        self.replies.outputs.push_back(crate::Output::AskWorkers(self.surveys.id(survey)));
+    }
+
     /// The question of [`crate::Output::AskWorkers`], to be given to so many `others`; this worker's own answer is in.
     pub fn begin_survey(&mut self, id: SurveyId, others: usize) -> Option<Arc<Question>> {
         let survey = self.surveys.live_mut(id)?;
@@ -107,6 +125,18 @@ impl Core {
                 self.unpause_pool(question.pool);
                 Findings::default()
             }
+            What::Library(code) => {
+                self.pools[question.pool as usize].functions.learn(code);
+                Findings::default()
+            }
+            What::NoLibrary { name, .. } => {
+                let functions = &mut self.pools[question.pool as usize].functions;
+                match name {
+                    Some(name) => functions.forget(name),
+                    None => functions.clear(),
+                }
+                Findings::default()
+            }
             What::Unblock { number, error } => {
                 let unblocked = self.unblock(question.pool, *number, *error);
                 Findings { count: unblocked.into(), ..Findings::default() }
@@ -124,6 +154,9 @@ impl Core {
         }
         let Some(survey) = self.surveys.remove(id.index() as u32) else { return };
         let Survey { client, request, question, findings, .. } = survey;
+        if request == NONE {
+            return;
+        }
         match self.replies.clients.live(client) {
             Some(c) => self.answer_survey(c, request, &question.what, findings),
             // Its place in the queue was kept for the answer.

@@ -122,6 +122,7 @@ fn merge(how: &str) -> &str {
         "Same" => "the answer, which must be the same from each",
         "Union" => "the lists strung together, each name once",
         "Most" => "the greatest number",
+        "Least" => "the least number",
         "Counts" => "for each name the greatest number",
         "First" => "one is asked, as all hold the same",
         other => other,

@@ -10,6 +10,7 @@ pub fn wait_us(command: &Command, args: ArgView<'_>) -> Option<u64> {
     let (text, per_unit) = match (command.name, command.keys) {
         (_, Keys::Streams) => (irregular::stream_options(args).wait.map(|index| args.get(index)), 1e3),
         ("TS.READ", _) => (after_block(args), 1e3),
+        ("WAIT" | "WAITAOF", _) => (args.len().checked_sub(1).map(|last| args.get(last)), 1e3),
         ("BLMPOP" | "BZMPOP", _) => (Some(args.get(1)), 1e6),
         // The rest of its arguments is not told of by redis' key specifications.
         ("BLMOVEM", _) => (None, 1e6),
@@ -58,6 +59,8 @@ mod tests {
         check("XREAD BLOCK 250 STREAMS s $", Some(250_000));
         check("XREAD COUNT 2 BLOCK 0 STREAMS s $", None);
         check("XREADGROUP GROUP BLOCK STREAMS BLOCK 7 STREAMS s >", Some(7_000));
+        check("WAIT 1 250", Some(250_000));
+        check("WAITAOF 1 0 0", None);
         check("TS.READ k BLOCK 20", Some(20_000));
     }
 }

@@ -145,6 +145,8 @@ pub enum Fanout {
     Union,
     /// The greatest integer.
     Most,
+    /// The least integer.
+    Least,
     /// Arrays of names and integers in the same order: for each name the greatest integer.
     Counts,
 }
@@ -206,8 +208,12 @@ pub enum Walk {
     Scan,
     /// RANDOMKEY: of all servers' one, by how many keys each has.
     RandomKey,
+    /// WAIT, WAITAOF: the least of all servers.
+    Copies,
     /// SCRIPT KILL, FUNCTION KILL: over connections that no script holds up.
     Kill,
+    /// FUNCTION STATS: the same way.
+    Running,
 }
 
 /// The commands of pub/sub that are not for all servers.

@@ -25,6 +25,16 @@ pub enum Fixed {
     AclWhoami,
     /// ACL CAT.
     AclCat,
+    /// ACL USERS.
+    AclUsers,
+    /// ACL LIST.
+    AclList,
+    /// ACL GETUSER.
+    AclGetuser,
+    /// ACL LOG.
+    AclLog,
+    /// ACL DRYRUN.
+    AclDryrun,
     /// ROLE.
     Role,
     /// An empty array.

@@ -83,20 +83,27 @@ impl Core {
                 }
                 _ => self.fail(protocol, entry.target, cause.text()),
             },
+            Target::Copies(_) if gone.replies > 0 => match self.pin(pin.client, gone.server, pin.purpose) {
+                Ok(Some(s)) => {
+                    self.note_asked(pin.client, s);
+                    self.send_again(s, bytes, entry);
+                }
+                _ => self.fail(protocol, entry.target, cause.text()),
+            },
             target => self.fail(protocol, target, cause.text()),
         }
     }
 
     /// Whether a client waits on a connection of its own.
     pub(crate) fn is_blocked(&self, c: u32) -> bool {
-        self.replies.clients[c].session.as_ref().is_some_and(|session| session.blocked.is_some())
+        self.replies.clients[c].session.as_ref().is_some_and(|session| session.waits())
     }
 
     /// A client that waits has sent more. It is read on, so that it is seen to leave; but not for ever.
     pub(crate) fn heard_while_blocked(&mut self, c: u32) {
         let client = &mut self.replies.clients[c];
         let Some(session) = &mut client.session else { return };
-        if session.blocked.is_some() && !session.blocked_full && client.rest.len() >= AHEAD_BYTES {
+        if session.waits() && !session.blocked_full && client.rest.len() >= AHEAD_BYTES {
             session.blocked_full = true;
             self.replies.outputs.push_back(Output::PauseClient(self.replies.clients.id(c)));
         }

@@ -4,6 +4,7 @@
 use crate::client::{About, Client};
 use crate::core::Core;
 use crate::id::ClientId;
+use crate::pubsub::Kind;
 use crate::tracking::Mode;
 use std::io::Write;
 
@@ -26,9 +27,11 @@ impl Core {
         let about = client.about.as_deref().unwrap_or(&empty);
         let session = client.session.as_deref();
         let queued = session.and_then(|session| session.transaction.as_ref());
-        // Channels and patterns are counted together.
         let own = session.and_then(|session| session.subscriptions.as_ref());
-        let (topics, shards) = own.map_or((0, 0), |own| (own.topics.len(), own.shards.min(own.topics.len())));
+        let of = |kind: Kind| {
+            let topics = own.into_iter().flat_map(|own| own.topics.keys());
+            topics.filter(|topic| self.pubsub.topics[**topic].kind == kind).count()
+        };
         let seconds = |since: u64| self.now.mono_us.saturating_sub(since) / 1_000_000;
         let held = client.held();
         let total = size_of::<Client>()
@@ -40,7 +43,7 @@ impl Core {
         // Writing to memory cannot fail.
         _ = writeln!(
             line,
-            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub=0 ssub={} multi={} \
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} \
              qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs=0 rbp=0 obl=0 oll={} omem={held} tot-mem={total} \
              events={} cmd={} user=default redir={} resp={} lib-name={} lib-ver={}",
             client.number,
@@ -52,8 +55,9 @@ impl Core {
             seconds(client.heard_us),
             flags(client),
             self.database_of(c),
-            topics - shards,
-            shards,
+            of(Kind::Channel),
+            of(Kind::Pattern),
+            of(Kind::Shard),
             queued.map_or(-1, |queued| i64::from(queued.count)),
             client.rest.len(),
             client.rest.capacity() - client.rest.len(),
@@ -80,9 +84,9 @@ fn flags(client: &Client) -> String {
     let Some(session) = client.session.as_deref() else { return "N".to_owned() };
     let tracking = session.tracking.as_deref();
     let known = [
-        ('P', is_subscribed(client) && session.transaction.is_none() && session.blocked.is_none()),
+        ('P', is_subscribed(client) && session.transaction.is_none() && !session.waits()),
         ('x', session.transaction.is_some()),
-        ('b', session.blocked.is_some() && session.transaction.is_none()),
+        ('b', session.waits() && session.transaction.is_none()),
         ('t', tracking.is_some()),
         ('B', tracking.is_some_and(|tracker| tracker.mode == Mode::Broadcast)),
     ];

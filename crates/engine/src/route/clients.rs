@@ -4,6 +4,7 @@ use crate::client::Client;
 use crate::command::ClientCall;
 use crate::core::Core;
 use crate::limits::QUOTED_BYTES;
+use crate::merge::How;
 use crate::output::Closing;
 use crate::request::Target;
 use crate::survey::{Findings, Question, What};
@@ -207,6 +208,10 @@ impl Core {
             What::Pause { .. } | What::Unpause => {
                 self.replies.answer(request, |out| encode::simple(b"OK", out));
             }
+            What::NoLibrary { then: Some(bytes), .. } => {
+                self.send_for(c, request, How::AllOk, |out| out.extend_from_slice(bytes));
+            }
+            What::Library(_) | What::NoLibrary { .. } => {}
             What::Unblock { .. } => self.replies.answer(request, |out| encode::integer(found.count, out)),
         }
     }
@@ -253,9 +258,13 @@ impl Core {
 
     /// Ends a client's wait, if it waits: as if its time were over, or with an error.
     pub(crate) fn unblock(&mut self, pool: u32, number: u64, error: bool) -> bool {
-        let is = |client: &&Client| (client.pool, client.number) == (pool, number);
-        let found = self.replies.clients.iter().map(|(_, client)| client).find(is);
-        let blocked = found.and_then(|client| client.session.as_ref()).and_then(|session| session.blocked);
+        let is = |client: &Client| (client.pool, client.number) == (pool, number);
+        let found = self.replies.clients.iter().find(|(_, client)| is(client));
+        let Some((c, client)) = found else { return false };
+        if client.session.as_ref().is_some_and(|session| session.copies.is_some()) {
+            return self.unblock_copies(c, error);
+        }
+        let blocked = client.session.as_ref().and_then(|session| session.blocked);
         let Some(s) = blocked.and_then(|conn| self.conns.live(conn)) else { return false };
         let conn = &mut self.conns[s];
         if !conn.rest.is_empty() || conn.flow.is_some() {

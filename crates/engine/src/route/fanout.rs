@@ -19,9 +19,11 @@ impl Core {
             Fanout::Concat => How::Concat,
             Fanout::And => How::And,
             Fanout::OneOk => How::OneOk,
+            Fanout::Same if command.name == "FUNCTION LOAD" => How::Loaded,
             Fanout::Same => How::Same,
             Fanout::Union => How::Union,
             Fanout::Most => How::Most,
+            Fanout::Least => How::Least,
             Fanout::Counts => How::Counts,
             Fanout::First => {
                 // All servers have the same: the first that answers will do, or one that says why it does not.
@@ -43,10 +45,22 @@ impl Core {
                 self.follow_flush(self.replies.clients[c].pool, Some(database));
             }
             "SCRIPT LOAD" => _ = self.learn_script(c, args.get(2)),
+            "FUNCTION LOAD" => self.note_load(c, args),
+            "FUNCTION DELETE" => return self.forget_first(c, Some(args.get(2)), args),
+            "FUNCTION FLUSH" | "FUNCTION RESTORE" => return self.forget_first(c, None, args),
             "SCRIPT FLUSH" => self.pools[self.replies.clients[c].pool as usize].scripts.clear(),
             _ => {}
         }
+        if command.name == "SWAPDB" && self.refuse_crossing(c) {
+            return;
+        }
         let bytes = args.bytes();
-        self.send_to_all(c, how, |out| out.extend_from_slice(bytes));
+        let merge = self.send_to_all(c, how, |out| out.extend_from_slice(bytes));
+        if how == How::Loaded
+            && let Some(merge) = self.merges.get_mut(merge)
+        {
+            // The code comes last.
+            merge.keys.push(args.get(args.len() - 1));
+        }
     }
 }

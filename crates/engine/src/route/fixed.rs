@@ -1,6 +1,7 @@
 //! Answers that hardly change: who the client is, what the proxy is to clients that take it for one server, and the records
 //! that it does not keep in redis' form.
 
+use super::acl;
 use crate::command::{Acl, Command, Fixed};
 use crate::core::Core;
 use crate::limits::QUOTED_BYTES;
@@ -15,7 +16,24 @@ const DOCTOR: &[u8] =
 impl Core {
     pub(crate) fn fixed(&mut self, c: u32, fixed: Fixed, args: ArgView<'_>) {
         let resp3 = self.replies.clients[c].resp3;
+        let view = self.view(c);
+        let secret = view.redis_auth.is_some();
+        let disabled = view.disabled.clone();
         self.answer_now(c, |out| match fixed {
+            Fixed::AclUsers => {
+                encode::array_header(1, out);
+                encode::bulk(b"default", out);
+            }
+            Fixed::AclList => {
+                encode::array_header(1, out);
+                let pass = if secret { "" } else { "nopass " };
+                encode::bulk(format!("user default on {pass}~* &* +@all").as_bytes(), out);
+            }
+            Fixed::AclGetuser => acl::user(args.get(2), secret, resp3, out),
+            Fixed::AclLog => acl::log(args, out),
+            Fixed::AclDryrun => {
+                acl::dry_run(args, |command| disabled.as_ref().is_some_and(|set| set.has(command)), out)
+            }
             Fixed::AclWhoami => encode::bulk(b"default", out),
             Fixed::AclCat => categories(args, out),
             Fixed::Role => {
@@ -45,7 +63,7 @@ fn is_count(word: &[u8]) -> bool {
     number.is_some_and(|number| number >= -1)
 }
 
-fn shown(word: &[u8]) -> String {
+pub(super) fn shown(word: &[u8]) -> String {
     String::from_utf8_lossy(&word[..word.len().min(QUOTED_BYTES)]).into_owned()
 }
 

@@ -1,7 +1,7 @@
 //! CLIENT REPLY: a client that wants no replies. Its requests keep their places, and their replies are dropped when their turn
 //! comes; nobody else notices.
 
-use crate::command::Command;
+use crate::command::{Command, PubsubCommand, Route};
 use crate::core::Core;
 use crate::id::ClientId;
 use crate::request::State;
@@ -53,8 +53,8 @@ impl Core {
         if self.waits_for_pause(c, found.as_ref().ok().copied()) {
             return false;
         }
-        let hush = self.begin_hush(c);
         let command = found.as_ref().ok().copied();
+        let hush = self.begin_hush(c, command);
         let taken = self.act_on(c, found, args, true);
         if let Some(hush) = hush {
             self.end_hush(c, hush, taken);
@@ -65,8 +65,19 @@ impl Core {
         taken
     }
 
-    fn begin_hush(&mut self, c: u32) -> Option<Hush> {
+    fn begin_hush(&mut self, c: u32, command: Option<&Command>) -> Option<Hush> {
         let session = self.replies.clients[c].session.as_mut()?;
+        let tells = |command: &Command| match command.route {
+            Route::Pubsub(what) => what != PubsubCommand::Publish,
+            _ => false,
+        };
+        if session.transaction.is_none() && command.is_some_and(tells) {
+            // Confirmations are no replies: redis sends them all the same, as it does messages.
+            if session.reply == Reply::SkipNext {
+                session.reply = Reply::On;
+            }
+            return None;
+        }
         match session.reply {
             Reply::On => return None,
             Reply::SkipNext => session.reply = Reply::Skipping,

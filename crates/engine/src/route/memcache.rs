@@ -124,11 +124,11 @@ impl Core {
             }
             Verb::FlushAll | Verb::Verbosity => {
                 self.flushed_elsewhere(c, request.verb);
-                self.send_to_all(c, How::AllOk, |out| encode::forward(request, bytes, args, out));
+                _ = self.send_to_all(c, How::AllOk, |out| encode::forward(request, bytes, args, out));
             }
             Verb::Stats => {
                 let how = if args.len() > 1 { How::StatsByServer } else { How::Stats };
-                self.send_to_all(c, how, |out| encode::forward(request, bytes, args, out));
+                _ = self.send_to_all(c, how, |out| encode::forward(request, bytes, args, out));
             }
             _ if request.keys > 1 => self.route_multiget(c, request, args, bytes),
             _ if self.topology.pools[pool as usize].detour => self.route_detour(c, request, args, bytes),

@@ -1,9 +1,11 @@
 //! Where a request goes: one file per way to route.
 
+mod acl;
 mod blocking;
 mod client_line;
 pub(crate) mod clients;
 mod cluster;
+pub(crate) mod copies;
 mod fanout;
 mod fixed;
 mod gather;

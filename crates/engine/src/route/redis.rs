@@ -152,7 +152,7 @@ impl Core {
             Route::Fanout(fanout) => self.route_fanout(c, command, fanout, args),
             Route::Local(local) => self.route_local(c, command, local, args),
             Route::Session(what) => return self.route_session(c, what, args),
-            Route::Walk(walk) => self.route_walk(c, walk, args),
+            Route::Walk(walk) => return self.route_walk(c, command, walk, args),
             Route::Pubsub(what) => return self.route_pubsub(c, what, args),
             Route::NotYet(_) | Route::Refused(_) => self.answer_now(c, |out| command.refusal(out)),
         }

@@ -1,7 +1,7 @@
 //! Scripts and functions: where those without keys run, and a server that does not know a script.
 //!
-//! A server forgets its scripts when it is started anew, or gets keys of another that had them. Its NOSCRIPT says that nothing
-//! ran, so it is told the script and asked again, once.
+//! A server forgets its scripts when it is started anew, or gets keys of another that had them; functions, when it comes back
+//! empty. Its error says that nothing ran, so it is told the script or the library and asked again, once.
 
 use crate::command::{Command, Flags, Script};
 use crate::core::Core;
@@ -29,7 +29,13 @@ impl Core {
     ) {
         let bytes = args.bytes();
         let read = command.flags.has(Flags::READONLY);
-        if script != Script::Sha {
+        let pool = self.replies.clients[c].pool;
+        let mends = match script {
+            Script::Text => false,
+            Script::Sha => true,
+            Script::Function => !self.pools[pool as usize].functions.is_empty(),
+        };
+        if !mends {
             return self.forward(c, server, bytes, read);
         }
         let target = Target::Script(self.replies.ask(c, bytes.len()));
@@ -67,11 +73,23 @@ impl Core {
         if RequestScan::begun(asked, 2, args).is_none() || args.len() != 2 {
             return false;
         }
-        let Some(text) = self.pools[pool].scripts.text(args.get(1, asked)) else { return false };
-        let mut bytes = Vec::with_capacity(text.len() + asked.len() + 64);
-        encode::request([b"SCRIPT".as_slice(), b"LOAD", text], &mut bytes);
+        let (mut bytes, mut skip) = (Vec::new(), 0);
+        let (word, name) = (args.get(0, asked), args.get(1, asked));
+        let mut load = |container: &[u8], text: &[u8]| {
+            encode::request([container, b"LOAD", text], &mut bytes);
+            skip += 1;
+        };
+        if word.first().is_some_and(|first| first.eq_ignore_ascii_case(&b'F')) {
+            // One that is there already stays as it is.
+            self.pools[pool].functions.of(name).for_each(|code| load(b"FUNCTION", code));
+        } else if let Some(text) = self.pools[pool].scripts.text(name) {
+            load(b"SCRIPT", text);
+        }
+        if skip == 0 {
+            return false;
+        }
         bytes.extend_from_slice(asked);
-        let care = Care { skip: 1, ..Care::default() };
+        let care = Care { skip, ..Care::default() };
         self.send_again(s, &bytes, InFlight { target: Target::Request(request), care, ..entry });
         true
     }

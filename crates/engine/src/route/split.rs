@@ -199,10 +199,15 @@ impl Core {
         });
     }
 
-    /// The same bytes to every server of the pool.
-    pub(crate) fn send_to_all(&mut self, c: u32, how: How, write: impl Fn(&mut Vec<u8>)) {
-        let pool = self.replies.clients[c].pool;
+    /// The same bytes to every server of the pool. Answers the merge, which is gone if no server could be asked.
+    pub(crate) fn send_to_all(&mut self, c: u32, how: How, write: impl Fn(&mut Vec<u8>)) -> u32 {
         let request = self.replies.ask(c, 0);
+        self.send_for(c, request, how, write)
+    }
+
+    /// The same for a request that has its place already.
+    pub(crate) fn send_for(&mut self, c: u32, request: u32, how: How, write: impl Fn(&mut Vec<u8>)) -> u32 {
+        let pool = self.replies.clients[c].pool;
         let mut merge = self.fresh_merge(pool, request, how);
         let count = self.topology.pools[pool as usize].own as u32;
         merge.parts.extend((0..count).map(Part::new));
@@ -218,6 +223,7 @@ impl Core {
                 self.fail(protocol, target, Cause::Refused.text());
             }
         }
+        merge
     }
 }
 

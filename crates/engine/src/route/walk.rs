@@ -1,6 +1,6 @@
 //! Commands about all servers' keys or scripts that are more than one request to each and a merge.
 
-use crate::command::Walk;
+use crate::command::{Command, Walk};
 use crate::core::Core;
 use crate::error::Cause;
 use crate::limits::QUOTED_BYTES;
@@ -17,12 +17,22 @@ pub(crate) const OF_SERVER: &[u8] = b"server:";
 const DBSIZE: &[u8] = b"*1\r\n$6\r\nDBSIZE\r\n";
 
 impl Core {
-    pub(crate) fn route_walk(&mut self, c: u32, walk: Walk, args: ArgView<'_>) {
+    /// `false`: it is to be read again when all that the client asked is answered.
+    pub(crate) fn route_walk(
+        &mut self,
+        c: u32,
+        command: &'static Command,
+        walk: Walk,
+        args: ArgView<'_>,
+    ) -> bool {
         match walk {
+            Walk::Copies => return self.wait_for_copies(c, command, args),
             Walk::Scan => self.scan(c, args),
             Walk::RandomKey => self.random_key(c, args),
-            Walk::Kill => self.kill_scripts(c, args),
+            Walk::Kill => self.ask_aside(c, How::Killed, args),
+            Walk::Running => self.ask_aside(c, How::Running, args),
         }
+        true
     }
 
     /// Asks every server that has keys how many, and for one of them.
@@ -49,15 +59,15 @@ impl Core {
         }
     }
 
-    /// SCRIPT KILL and FUNCTION KILL: the connection that the script came over is held up by it.
-    fn kill_scripts(&mut self, c: u32, args: ArgView<'_>) {
+    /// SCRIPT KILL, FUNCTION KILL, FUNCTION STATS: the connection that a script came over is held up by it.
+    fn ask_aside(&mut self, c: u32, how: How, args: ArgView<'_>) {
         let servers = self.live_servers(c);
         let (pool, protocol) = (self.replies.clients[c].pool, self.protocol(c));
         let request = self.replies.ask(c, 0);
         if servers.is_empty() {
             return self.fail_unasked(pool, Target::Request(request), Cause::Refused);
         }
-        let mut merge = self.fresh_merge(pool, request, How::Killed);
+        let mut merge = self.fresh_merge(pool, request, how);
         merge.parts.extend(servers.iter().copied().map(Part::new));
         merge.outstanding = servers.len() as u32;
         let merge = self.merges.insert(merge);

@@ -210,3 +210,67 @@ fn what_is_not_recorded_is_empty() {
     rig.send(client, request("ACL CAT connection"));
     assert!(rig.read(client).contains("\r\nclient|setname\r\n"));
 }
+
+#[test]
+fn channels_and_patterns_are_counted_apart() {
+    let mut rig = redis(1);
+    let (client, other) = (rig.client(), rig.client());
+    rig.send(client, requests(&["SUBSCRIBE a b", "PSUBSCRIBE x*", "SSUBSCRIBE s"]));
+    rig.reply(0, "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:2\r\n");
+    rig.reply(0, "*3\r\n$10\r\npsubscribe\r\n$2\r\nx*\r\n:3\r\n");
+    rig.reply(0, "*3\r\n$10\r\nssubscribe\r\n$1\r\ns\r\n:1\r\n");
+    rig.send(other, request("CLIENT LIST"));
+    let list = rig.read(other);
+    assert!(list.contains(" sub=2 psub=1 ssub=1 "), "{list}");
+}
+
+#[test]
+fn whose_data_was_saved_last_and_what_is_running() {
+    let mut rig = redis(2);
+    let client = rig.client();
+    rig.send(client, request("LASTSAVE"));
+    rig.reply(0, ":20\r\n");
+    rig.reply(1, ":10\r\n");
+    assert_eq!(rig.read(client), ":10\r\n");
+    let idle = "*4\r\n$14\r\nrunning_script\r\n$-1\r\n$7\r\nengines\r\n*0\r\n";
+    let busy = "*4\r\n$14\r\nrunning_script\r\n*2\r\n$4\r\nname\r\n$1\r\nf\r\n$7\r\nengines\r\n*0\r\n";
+    for second in [busy, "-ERR no\r\n"] {
+        rig.send(client, request("FUNCTION STATS"));
+        rig.reply(0, idle);
+        rig.reply(1, second);
+        assert_eq!(rig.read(client), if second == busy { busy } else { idle });
+    }
+    rig.send(client, request("SWAPDB 0 1"));
+    rig.reply_first(0, "+OK\r\n");
+    rig.reply_first(1, "-ERR no\r\n");
+    assert_eq!(rig.read(client), "-ERR no (1 of 2 servers failed)\r\n");
+}
+
+#[test]
+fn the_one_user_there_is() {
+    let mut rig =
+        Rig::new(pool_with(Protocol::Redis, 1, "redis_auth: secret\ndisable: KEYS", |_| Standing::In));
+    let client = rig.client();
+    rig.send(client, requests(&["AUTH secret", "ACL LIST", "ACL GETUSER default"]));
+    let text = rig.read(client);
+    assert!(
+        text.starts_with(
+            "+OK\r\n*1\r\n$27\r\nuser default on ~* &* +@all\r\n*12\r\n$5\r\nflags\r\n*1\r\n$2\r\non\r\n"
+        ),
+        "{text}"
+    );
+    for (command, reply) in [
+        ("KEYS *", "$55\r\nThis user has no permissions to run the 'keys' command\r\n"),
+        ("MONITOR", "$58\r\nThis user has no permissions to run the 'monitor' command\r\n"),
+        ("config get x", "+OK\r\n"),
+        ("config what", "-ERR Command 'config' not found\r\n"),
+    ] {
+        rig.send(client, request(&format!("ACL DRYRUN default {command}")));
+        let text = rig.read(client);
+        assert_eq!(
+            text.split_once("\r\n").map(|(_, rest)| rest),
+            reply.split_once("\r\n").map(|(_, rest)| rest)
+        );
+        assert_eq!(text.chars().next(), reply.chars().next());
+    }
+}

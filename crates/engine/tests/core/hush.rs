@@ -108,3 +108,25 @@ fn a_large_reply_is_dropped_as_it_comes() {
     assert_eq!(rig.read(client), "+PONG\r\n");
     assert_eq!(rig.core.usage().requests, 0);
 }
+
+/// As redis does, though it says only that replies are off.
+#[test]
+fn confirmations_and_messages_come_all_the_same() {
+    for (hello, mark) in [("HELLO 2", '*'), ("HELLO 3", '>')] {
+        let mut rig = redis(1);
+        let client = rig.client();
+        rig.send(client, request(hello));
+        rig.read(client);
+        rig.send(client, requests(&["CLIENT REPLY OFF", "SUBSCRIBE c", "NOSUCH"]));
+        rig.reply(0, "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
+        assert_eq!(rig.read(client), format!("{mark}3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"));
+        rig.reply(0, "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n");
+        assert_eq!(rig.read(client), format!("{mark}3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n"));
+        rig.send(client, requests(&["UNSUBSCRIBE c", "PING", "CLIENT REPLY ON"]));
+        let text = format!("{mark}3\r\n$11\r\nunsubscribe\r\n$1\r\nc\r\n:0\r\n+OK\r\n");
+        assert_eq!(rig.read(client), text);
+        rig.send(client, requests(&["CLIENT REPLY SKIP", "UNSUBSCRIBE c", "ECHO a"]));
+        let text = format!("{mark}3\r\n$11\r\nunsubscribe\r\n$1\r\nc\r\n:0\r\n$1\r\na\r\n");
+        assert_eq!(rig.read(client), text);
+    }
+}

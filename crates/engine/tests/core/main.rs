@@ -4,6 +4,7 @@ mod away;
 mod blocking;
 mod client_commands;
 mod clients;
+mod copies;
 mod failure;
 mod gather;
 mod halt;

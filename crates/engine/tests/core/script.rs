@@ -180,3 +180,75 @@ fn there_are_only_so_many_connections_for_that() {
         assert!(rig.read(client).contains("(pinned_connections)"));
     }
 }
+
+const NOT_FOUND: &str = "-ERR Function not found\r\n";
+const LIBRARY: &str = "#!lua\tname=lib\nredis.register_function('mine',f)";
+
+/// The words of a request, of which the last may hold anything.
+fn load(words: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let words = words.split(' ').map(str::as_bytes).chain([LIBRARY.as_bytes()]);
+    wire::resp::encode::request(words.collect::<Vec<_>>(), &mut out);
+    out
+}
+
+/// A rig of which a client has loaded a library, that client, and a key.
+fn with_library() -> (Rig, usize, String) {
+    let mut rig = redis(1);
+    let client = rig.client();
+    rig.send(client, load("FUNCTION LOAD"));
+    rig.reply(0, "$3\r\nlib\r\n");
+    rig.read(client);
+    rig.sent(0);
+    let key = rig.key(0, 0);
+    (rig, client, key)
+}
+
+#[test]
+fn a_server_that_has_lost_a_library_is_told() {
+    let (mut rig, client, key) = with_library();
+    for call in [format!("FCALL mine 1 {key}"), format!("fcall_ro MINE 1 {key}"), "FCALL Mine 0".to_owned()] {
+        rig.send(client, request(&call));
+        assert_eq!(rig.sent(0).as_bytes(), request(&call));
+        rig.reply(0, NOT_FOUND);
+        assert_eq!(rig.read(client), "");
+        assert_eq!(rig.sent(0).as_bytes(), [load("FUNCTION LOAD"), request(&call)].concat());
+        rig.reply(0, "$3\r\nlib\r\n:1\r\n");
+        assert_eq!(rig.read(client), ":1\r\n");
+    }
+    rig.send(client, request(&format!("FCALL mine 1 {key}")));
+    rig.reply(0, NOT_FOUND);
+    rig.reply(0, format!("-ERR Library 'lib' already exists\r\n{NOT_FOUND}"));
+    assert_eq!(rig.read(client), NOT_FOUND, "once and no more");
+    rig.sent(0);
+    rig.send(client, request(&format!("FCALL other 1 {key}")));
+    rig.reply(0, NOT_FOUND);
+    assert_eq!(
+        (rig.read(client).as_str(), rig.sent(0).len()),
+        (NOT_FOUND, request(&format!("FCALL other 1 {key}")).len())
+    );
+}
+
+#[test]
+fn a_library_that_may_be_another_is_forgotten() {
+    for (change, reply) in [
+        (request("FUNCTION DELETE lib"), "+OK\r\n"),
+        (request("FUNCTION FLUSH"), "+OK\r\n"),
+        (request("FUNCTION RESTORE payload"), "-ERR no\r\n"),
+        (load("FUNCTION LOAD REPLACE"), "-ERR no\r\n"),
+    ] {
+        let (mut rig, client, key) = with_library();
+        rig.send(client, change);
+        rig.reply(0, reply);
+        assert_eq!(rig.read(client), reply);
+        rig.send(client, request(&format!("FCALL mine 1 {key}")));
+        rig.reply(0, NOT_FOUND);
+        assert_eq!(rig.read(client), NOT_FOUND);
+        rig.send(client, load("FUNCTION LOAD REPLACE"));
+        rig.reply(0, "$3\r\nlib\r\n");
+        rig.read(client);
+        rig.send(client, request(&format!("FCALL mine 1 {key}")));
+        rig.reply(0, NOT_FOUND);
+        assert_eq!(rig.read(client), "", "it is known again");
+    }
+}

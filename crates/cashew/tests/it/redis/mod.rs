@@ -3,7 +3,9 @@
 mod across;
 mod auth;
 mod client_commands;
+mod copies;
 mod databases;
+mod functions;
 mod gather;
 mod learn;
 mod noloop;

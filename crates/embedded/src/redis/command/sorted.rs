@@ -124,6 +124,43 @@ pub(crate) fn zrem(call: &mut Call<'_>) -> Done {
     Ok(Answer::count(gone.unwrap_or(0)))
 }
 
+pub(crate) fn zpopmin(call: &mut Call<'_>) -> Done {
+    pop(call, |sorted| sorted.ordered().next().map(|(member, score)| (member.to_vec(), score)))
+}
+
+pub(crate) fn zpopmax(call: &mut Call<'_>) -> Done {
+    pop(call, |sorted| sorted.ordered().next_back().map(|(member, score)| (member.to_vec(), score)))
+}
+
+/// The member at one end of a sorted set, and its score.
+type End = fn(&Sorted) -> Option<(Vec<u8>, f64)>;
+
+/// Without a count one member and its score, with one so many pairs.
+fn pop(call: &mut Call<'_>, end: End) -> Done {
+    let key = call.arg(1);
+    let count = match call.args.len() {
+        2 => 1,
+        3 => call.int(2).ok().and_then(|n| usize::try_from(n).ok()).ok_or(Fault::NotPositive)?,
+        _ => return Err(Fault::Syntax),
+    };
+    let popped = call.db().edit(key, |sorted: &mut Sorted| {
+        let mut popped = Vec::new();
+        while popped.len() < count
+            && let Some((member, score)) = end(sorted)
+        {
+            sorted.remove(&member);
+            popped.push((member, score));
+        }
+        popped
+    })?;
+    let mut popped = popped.unwrap_or_default();
+    if call.args.len() > 2 {
+        return Ok(Answer::Scored(popped));
+    }
+    let one = popped.pop().map(|(member, score)| vec![Answer::Bulk(member), Answer::Double(score)]);
+    Ok(Answer::Array(one.unwrap_or_default()))
+}
+
 pub(crate) fn zscore(call: &mut Call<'_>) -> Done {
     let member = call.arg(2);
     Ok(sorted(call)?.and_then(|sorted| sorted.score(member)).map_or(Answer::Null, Answer::Double))
