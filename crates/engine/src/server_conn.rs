@@ -252,7 +252,7 @@ impl ServerConn {
     }
 
     /// A reply has come: takes the request at the queue's front, unless this is not the reply that counts.
-    #[inline]
+    #[inline(always)] // into what every reply passes
     pub fn take_begun(&mut self) -> Begun {
         let Some(mut entry) = self.queue.pop_front() else { return Begun::Nothing };
         if entry.care.skip > 0 && entry.start < self.stream.written() {
@@ -289,7 +289,7 @@ impl ServerConn {
         Some(self.taken(entry))
     }
 
-    #[inline]
+    #[inline(always)]
     fn taken(&mut self, entry: InFlight) -> Answered {
         let next = self.queue.front().map_or(self.whole, |next| next.start);
         let unsent = self.unsent > self.queue.len();
