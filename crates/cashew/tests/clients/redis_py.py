@@ -220,6 +220,7 @@ def clients(r):
         assert woken == [None], woken
     assert r.client_getredir() == -1
     assert r.acl_whoami() == "default"
+    assert r.acl_users() == ["default"] and r.acl_getuser("default")["enabled"] and r.acl_log() == []
     assert r.role()[0] in ("master", b"master")
     assert r.slowlog_get() == [] and r.slowlog_len() == 0 and r.slowlog_reset()
     assert r.latency_latest() == [] and r.module_list() == []
@@ -247,13 +248,15 @@ def errors(r):
     r.set("e:1", "text")
     fails(redis.ResponseError, "not an integer", r.incr, "e:1")
     fails(redis.exceptions.ClusterCrossSlotError, "a hash tag keeps keys together", r.sunion, [f"e:{n}" for n in range(20)])
-    fails(redis.ResponseError, "does not support", r.execute_command, "WAIT", 0, 0)
+    fails(redis.ResponseError, "does not support", r.execute_command, "FT._LIST")
     fails(redis.ResponseError, "unknown command", r.execute_command, "NOSUCHCOMMAND")
     fails(redis.ResponseError, "does not pass on", r.execute_command, "DEBUG", "SLEEP", "0")
     assert r.get("e:1") == "text"
 
 
 def server(r):
+    assert r.wait(0, 0) == 0 and r.wait(1, 10) == 0
+    assert r.lastsave()
     r.flushall()
     r.mset({f"k:{n}": n for n in range(30)})
     assert r.dbsize() == 30
