@@ -172,11 +172,6 @@ impl Core {
         }
     }
 
-    /// The next thing to do, in order. Asked for at the end of a tick, until there is none.
-    pub fn next_output(&mut self) -> Option<Output> {
-        self.replies.outputs.pop_front()
-    }
-
     /// A client at `peer` has connected to `pool`.
     pub fn open_client(&mut self, pool: u32, peer: stats::Peer) -> ClientId {
         let view = &self.topology.pools[pool as usize];
@@ -203,16 +198,6 @@ impl Core {
             self.idle_clients.tidy(clients.len(), |id| clients.live(id).is_some());
         }
         id
-    }
-
-    /// The bytes to write to a client now.
-    pub fn client_output(&self, id: ClientId) -> &[u8] {
-        self.replies.clients.live(id).map_or(&[], |c| self.replies.clients[c].outbox.bytes())
-    }
-
-    /// The bytes to write to a server now.
-    pub fn conn_output(&self, id: ConnId) -> &[u8] {
-        self.conns.live(id).map_or(&[], |s| self.conns[s].writable())
     }
 
     /// Whether a connection is still wanted: it may be given up while its server's name is being resolved.
@@ -387,7 +372,7 @@ impl Core {
                 return wait;
             }
             let id = self.replies.clients.id(c);
-            self.replies.outputs.push_back(Output::PauseClient(id));
+            self.replies.outputs.push(Output::PauseClient(id));
             if full {
                 self.count_client(c, PoolMetric::ClientPaused);
             }
@@ -425,7 +410,7 @@ impl Core {
         if let Some(client) = self.replies.clients.get(c)
             && !client.paused
         {
-            self.replies.outputs.push_back(Output::ResumeClient(self.replies.clients.id(c)));
+            self.replies.outputs.push(Output::ResumeClient(self.replies.clients.id(c)));
         }
     }
 
@@ -501,7 +486,7 @@ impl Core {
     }
 
     pub(crate) fn drop_client(&mut self, c: u32, closing: Closing) {
-        self.replies.outputs.push_back(Output::CloseClient(self.replies.clients.id(c), closing));
+        self.replies.outputs.push(Output::CloseClient(self.replies.clients.id(c), closing));
         let metric = if closing == Closing::Clean { PoolMetric::ClientEof } else { PoolMetric::ClientErr };
         self.count_client(c, metric);
         self.cut_transfer(c);

@@ -183,7 +183,7 @@ impl Core {
             let id = self.conns.id(s);
             // What was sent and is not answered may still be under way; nobody waits for it any more.
             let owed = conn.queue.front().is_some_and(|entry| entry.start < conn.stream.written());
-            self.replies.outputs.push_back(if owed { Output::AbortConn(id) } else { Output::CloseConn(id) });
+            self.replies.outputs.push(if owed { Output::AbortConn(id) } else { Output::CloseConn(id) });
         }
         self.leave_lane(s);
         self.lose_tracked(s);
@@ -208,7 +208,7 @@ impl Core {
         if down {
             self.mark_server(pool, server, Some(cause));
         }
-        self.replies.outputs.push_back(Output::ServerFailed { pool, server, cause, down });
+        self.replies.outputs.push(Output::ServerFailed { pool, server, cause, down });
     }
 
     fn tell_failure(&self, pool: u32, server: u32, cause: Cause) {

@@ -313,7 +313,7 @@ impl Core {
     pub(crate) fn end_flow(&mut self, s: u32, last: &[u8]) {
         let Some(flow) = self.conns[s].flow.take() else { return };
         if flow.held {
-            self.replies.outputs.push_back(Output::ResumeConn(self.conns.id(s)));
+            self.replies.outputs.push(Output::ResumeConn(self.conns.id(s)));
         }
         let Some(request) = flow.request else { return };
         self.count_server(s, ServerMetric::Responses).add(1);
@@ -334,7 +334,7 @@ impl Core {
         }
         if let Some(flow) = self.conns[s].flow.as_mut().filter(|flow| !flow.held) {
             (flow.held, flow.held_us) = (true, self.now.mono_us);
-            self.replies.outputs.push_back(Output::PauseConn(self.conns.id(s)));
+            self.replies.outputs.push(Output::PauseConn(self.conns.id(s)));
             if let Some(at) = urgent_from {
                 let deaf = self.now.mono_us.saturating_add(DEAF_US);
                 self.deadlines.arm(self.conns.id(s), if room { at } else { deaf });
@@ -381,7 +381,7 @@ impl Core {
         let Some(flow) = self.conns[s].flow.as_mut().filter(|flow| flow.held) else { return };
         flow.held = false;
         flow.at_us = self.now.mono_us;
-        self.replies.outputs.push_back(Output::ResumeConn(id));
+        self.replies.outputs.push(Output::ResumeConn(id));
         self.work_off(s);
     }
 

@@ -281,7 +281,7 @@ impl Core {
         if std::mem::take(&mut self.pools[pool].servers[server].failing) {
             self.failing -= 1;
             let (pool, server) = (pool as u32, server as u32);
-            self.replies.outputs.push_back(Output::ServerAnswered { pool, server });
+            self.replies.outputs.push(Output::ServerAnswered { pool, server });
         }
     }
 

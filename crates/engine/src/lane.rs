@@ -172,7 +172,7 @@ impl Core {
         let client = &mut self.replies.clients[c];
         if !client.paused {
             client.paused = true;
-            self.replies.outputs.push_back(Output::PauseClient(self.replies.clients.id(c)));
+            self.replies.outputs.push(Output::PauseClient(self.replies.clients.id(c)));
         }
     }
 }

@@ -1,8 +1,10 @@
 //! All that the engine asks of its worker. Bytes are read through [`crate::core::Core::client_output`]
 //! and [`crate::core::Core::conn_output`], once per connection and tick.
 
+use crate::core::Core;
 use crate::error::Cause;
 use crate::id::{ClientId, ConnId};
+use crate::slab::NONE;
 use crate::survey::SurveyId;
 
 /// One thing to do.
@@ -61,6 +63,73 @@ pub enum Output {
         /// Index of the server in the pool.
         server: u32,
     },
+}
+
+/// What is to be done, in order. A vector with a place of its own: the usual tick fills it, then empties it.
+#[derive(Debug, Default)]
+pub(crate) struct Outputs {
+    all: Vec<Output>,
+    /// So many are taken.
+    taken: usize,
+}
+
+impl Outputs {
+    #[inline]
+    pub(crate) fn push(&mut self, output: Output) {
+        self.all.push(output);
+    }
+
+    /// Whether there is none to take.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.taken == self.all.len()
+    }
+
+    /// The next one, once.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Option<Output> {
+        let next = self.all.get(self.taken).copied();
+        if next.is_some() {
+            self.taken += 1;
+        } else {
+            self.all.clear();
+            self.taken = 0;
+        }
+        next
+    }
+}
+
+impl Core {
+    /// Whether there is something to do.
+    #[inline]
+    pub fn has_output(&self) -> bool {
+        !self.replies.outputs.is_empty()
+    }
+
+    /// The next thing to do, in order. Asked for at the end of a tick, until there is none.
+    #[inline]
+    pub fn next_output(&mut self) -> Option<Output> {
+        self.replies.outputs.take()
+    }
+
+    /// The bytes to write to a client now.
+    pub fn client_output(&self, id: ClientId) -> &[u8] {
+        self.replies.clients.live(id).map_or(&[], |c| self.replies.clients[c].outbox.bytes())
+    }
+
+    /// Whether a client has asked more than it has replies to, and those are shorter than `worth` bytes.
+    #[inline]
+    pub fn owes_more(&self, id: ClientId, worth: usize) -> bool {
+        self.replies.clients.live(id).is_some_and(|c| {
+            let client = &self.replies.clients[c];
+            client.head != NONE && client.outbox.len() < worth
+        })
+    }
+
+    /// The bytes to write to a server now.
+    pub fn conn_output(&self, id: ConnId) -> &[u8] {
+        self.conns.live(id).map_or(&[], |s| self.conns[s].writable())
+    }
 }
 
 /// How a client's connection ends.

@@ -227,7 +227,7 @@ impl Core {
         if let Some(connect) = self.topology.pools[pool as usize].connect_us {
             self.connects.arm(self.conns.id(s), self.now.mono_us.saturating_add(connect));
         }
-        self.replies.outputs.push_back(Output::Connect { conn: self.conns.id(s), pool, server });
+        self.replies.outputs.push(Output::Connect { conn: self.conns.id(s), pool, server });
     }
 
     /// A connection could not be made: the next attempt waits, by chance up to a quarter longer.
@@ -293,7 +293,7 @@ impl Core {
         let unarmed = conn.armed.is_none();
         if !conn.dirty && conn.phase == Phase::Ready {
             conn.dirty = true;
-            self.replies.outputs.push_back(Output::WriteConn(self.conns.id(s)));
+            self.replies.outputs.push(Output::WriteConn(self.conns.id(s)));
         }
         if unarmed {
             self.arm(s, now);
@@ -345,7 +345,7 @@ impl Core {
         let conn = &mut self.conns[s];
         if !conn.dirty && !conn.writable().is_empty() {
             conn.dirty = true;
-            self.replies.outputs.push_back(Output::WriteConn(self.conns.id(s)));
+            self.replies.outputs.push(Output::WriteConn(self.conns.id(s)));
         }
     }
 

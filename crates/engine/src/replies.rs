@@ -4,10 +4,9 @@ use crate::client::{Client, Reading};
 use crate::id::{ClientId, ConnId};
 use crate::limits::{BUFFER_BYTES, SMALL_BUFFER_BYTES};
 use crate::outbox::Buffers;
-use crate::output::Output;
+use crate::output::{Output, Outputs};
 use crate::request::{Request, State};
 use crate::slab::{NONE, Slab};
-use std::collections::VecDeque;
 
 /// Clients, their requests, and what goes out to them.
 #[derive(Debug)]
@@ -27,7 +26,7 @@ pub struct Replies {
     /// Clients that wait for nothing to be said.
     pub(crate) unheard: Vec<ClientId>,
     /// What the worker is to do.
-    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) outputs: Outputs,
 }
 
 impl Default for Replies {
@@ -41,7 +40,7 @@ impl Default for Replies {
             torn: Vec::new(),
             overflowed: Vec::new(),
             unheard: Vec::new(),
-            outputs: VecDeque::new(),
+            outputs: Outputs::default(),
         }
     }
 }
@@ -113,7 +112,7 @@ impl Replies {
         self.requests.discard(request);
         if !client.dirty {
             client.dirty = true;
-            self.outputs.push_back(Output::WriteClient(self.clients.id(c)));
+            self.outputs.push(Output::WriteClient(self.clients.id(c)));
         }
         if next != NONE && !matches!(self.requests[next].state, State::Waiting) {
             self.catch_up(c);
@@ -186,7 +185,7 @@ impl Replies {
         let client = &mut self.clients[c];
         if !client.dirty {
             client.dirty = true;
-            self.outputs.push_back(Output::WriteClient(self.clients.id(c)));
+            self.outputs.push(Output::WriteClient(self.clients.id(c)));
         }
     }
 }

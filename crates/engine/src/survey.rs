@@ -91,7 +91,7 @@ impl Core {
         let client = self.replies.clients.id(c);
         let survey = Survey { client, request, question, missing: usize::MAX, findings: Findings::default() };
         let survey = self.surveys.insert(survey);
-        self.replies.outputs.push_back(crate::Output::AskWorkers(self.surveys.id(survey)));
+        self.replies.outputs.push(crate::Output::AskWorkers(self.surveys.id(survey)));
     }
 
     /// Tells all workers something that nobody waits for.
@@ -99,7 +99,7 @@ impl Core {
         let question = Arc::new(Question { pool, asker: 0, what });
         let (client, request, findings) = (Id::new(NONE, 0), NONE, Findings::default());
         let survey = self.surveys.insert(Survey { client, request, question, missing: usize::MAX, findings });
-        self.replies.outputs.push_back(crate::Output::AskWorkers(self.surveys.id(survey)));
+        self.replies.outputs.push(crate::Output::AskWorkers(self.surveys.id(survey)));
     }
 
     /// The question of [`crate::Output::AskWorkers`], to be given to so many `others`; this worker's own answer is in.

@@ -7,12 +7,13 @@
 //!                 gate: limits,       handle: what the control plane asks
 //!                 fewest clients
 //! ```
-//! A tick: wait; read every ready connection once; let time pass; write every connection that has output once.
+//! A tick: wait; read every ready client once; write what came of it; read every ready server once; let time pass; write.
 
 mod clients;
 mod clock;
 mod gate;
 mod handle;
+mod held;
 pub mod linger;
 mod link;
 mod listen;

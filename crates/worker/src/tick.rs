@@ -4,12 +4,14 @@ use crate::clients::ClientSocket;
 use crate::clock::Clock;
 use crate::gate::Gate;
 use crate::handle::{Handle, Message, Notice, Notify};
+use crate::held::Held;
 use crate::linger::Lingering;
 use crate::listen::{Acceptor, Listener, spare};
 use crate::servers::ConnSocket;
 use crate::sockets::{Kind, MAILBOX, Table, parse, plain_token};
 use engine::client::Client;
 use engine::error::Cause;
+use engine::id::ConnId;
 use engine::server_conn::ServerConn;
 use engine::survey::SurveyId;
 use engine::topology::Topology;
@@ -67,6 +69,9 @@ pub struct Worker {
     pub(crate) handle: Handle,
     pub(crate) notify: Notify,
     pub(crate) buffer: Box<[u8]>,
+    /// What is ready at servers' connections in this tick.
+    from_servers: Vec<(ConnId, Event)>,
+    pub(crate) held: Held,
     pub(crate) clock: Clock,
     /// Once stopping: when to end at the latest.
     pub(crate) stop_at: Option<Instant>,
@@ -104,6 +109,8 @@ impl Worker {
             handle,
             notify: setup.notify,
             buffer: vec![0; setup.read_bytes].into_boxed_slice(),
+            from_servers: Vec::with_capacity(EVENTS_PER_TICK),
+            held: Held::default(),
             clock: Clock::new(setup.epoch),
             stop_at: None,
         })
@@ -115,6 +122,7 @@ impl Worker {
         while !self.is_done() {
             self.turn(&mut events)?;
         }
+        self.write_held();
         self.part();
         (self.notify)(Notice::Ended { worker: self.acceptor.here });
         Ok(())
@@ -122,15 +130,24 @@ impl Worker {
 
     /// One tick: waits, reads what is ready, writes what came of it. Fails when the kernel refuses to wait.
     pub fn turn(&mut self, events: &mut Events) -> io::Result<()> {
-        self.reactor.wait(events, self.patience())?;
+        self.wait(events)?;
         self.shard.worker(WorkerMetric::Ticks).add(1);
         self.core.tick(self.clock.tick());
+        // Servers are read when what clients ask has left: it carries the acknowledgement of what they sent, which
+        // the kernel would otherwise send by itself as soon as that is read.
         for event in events.iter() {
             self.take(event);
         }
+        if self.core.has_output() {
+            self.act_on_outputs();
+        }
+        while let Some((id, event)) = self.from_servers.pop() {
+            self.conn_ready(id, event);
+        }
+        self.write_due();
         self.core.expire();
-        while let Some(output) = self.core.next_output() {
-            self.act(output);
+        if self.core.has_output() {
+            self.act_on_outputs();
         }
         if !self.resting.is_empty() {
             self.wake_listeners();
@@ -141,9 +158,16 @@ impl Worker {
         Ok(())
     }
 
+    /// Does what the core wants done.
+    pub(crate) fn act_on_outputs(&mut self) {
+        while let Some(output) = self.core.next_output() {
+            self.act(output);
+        }
+    }
+
     /// How long to wait for events at most.
     #[inline]
-    fn patience(&self) -> Option<Duration> {
+    pub(crate) fn patience(&self) -> Option<Duration> {
         let deadline = self.core.next_deadline().map(|at| self.clock.until(at));
         if self.stop_at.is_none() && self.resting.is_empty() && self.lingering.is_empty() {
             return deadline;
@@ -163,7 +187,7 @@ impl Worker {
             }
             Kind::Conn => {
                 if let Some(id) = self.conns.find(generation, index) {
-                    self.conn_ready(id, event);
+                    self.from_servers.push((id, event));
                 }
             }
             Kind::Listener => self.accept(index as usize),
@@ -180,7 +204,7 @@ impl Worker {
 
     fn act(&mut self, output: Output) {
         match output {
-            Output::WriteClient(id) => self.write_client(id),
+            Output::WriteClient(id) => self.write_or_hold(id),
             Output::WriteConn(id) => self.write_conn(id),
             Output::Connect { conn, pool, server } => self.connect(conn, pool, server),
             Output::CloseConn(id) => {

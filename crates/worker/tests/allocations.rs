@@ -23,8 +23,8 @@ const USUAL: Cast = Cast {
     value_bytes: 64,
 };
 
-/// Rounds until all buffers have grown, with a margin: after some 120 nothing was allocated any more.
-const WARM: usize = 300;
+/// Rounds until all buffers have grown, with a margin: after some 320 nothing was allocated any more.
+const WARM: usize = 600;
 
 const ROUNDS: usize = 50;
 

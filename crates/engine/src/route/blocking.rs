@@ -105,7 +105,7 @@ impl Core {
         let Some(session) = &mut client.session else { return };
         if session.waits() && !session.blocked_full && client.rest.len() >= AHEAD_BYTES {
             session.blocked_full = true;
-            self.replies.outputs.push_back(Output::PauseClient(self.replies.clients.id(c)));
+            self.replies.outputs.push(Output::PauseClient(self.replies.clients.id(c)));
         }
     }
 }

@@ -34,7 +34,7 @@ impl Core {
         let from_us = &mut self.pools[pool as usize].unknown_from_us;
         if *from_us <= now {
             *from_us = now.saturating_add(UNKNOWN_TOLD_US);
-            self.replies.outputs.push_back(Output::UnknownCommand { pool });
+            self.replies.outputs.push(Output::UnknownCommand { pool });
         }
     }
 

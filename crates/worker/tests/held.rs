@@ -1,0 +1,183 @@
+//! Replies to a client that waits for more are held for a tick, and never while the worker has nothing else to do.
+
+use engine::Process;
+use engine::topology::{Standing, Topology};
+use reactor::{Events, net};
+use stats::{EventRing, Layout, PoolLayout, Registry};
+use std::collections::BTreeSet;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+use worker::{Gate, Handle, Listener, Message, Setup, Worker};
+
+/// What has not come by then never will.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// So many keys are asked for at once: two servers both have some of them.
+const KEYS: usize = 16;
+
+const REPLY: &[u8] = b"$1\r\nv\r\n";
+
+#[test]
+fn replies_of_two_ticks_leave_together() {
+    let mut scene = Scene::new();
+    let first = scene.owner(0);
+    scene.answer(first);
+    scene.worker.turn(&mut scene.events).expect("epoll waits");
+    assert_eq!(scene.arrived(), 0, "the other server's replies are still to come");
+    scene.answer(1 - first);
+    scene.worker.turn(&mut scene.events).expect("epoll waits");
+    assert_eq!(scene.arrived(), KEYS * REPLY.len(), "all of them in one write");
+}
+
+#[test]
+fn nothing_is_held_while_the_worker_waits() {
+    let mut scene = Scene::new();
+    let first = scene.owner(0);
+    let before = (0..KEYS).take_while(|key| scene.owner(*key) == first).count();
+    scene.answer(first);
+    let Scene { worker, mut client, handle, .. } = scene;
+    let thread = std::thread::spawn(move || worker.run());
+    let mut replies = vec![0; before * REPLY.len()];
+    client.set_nonblocking(false).expect("a socket can");
+    client.read_exact(&mut replies).expect("what is there comes, though the other server never answers");
+    assert_eq!(replies, REPLY.repeat(before));
+    handle.send(Message::Stop(Duration::ZERO));
+    thread.join().expect("no worker panics").expect("the kernel waits");
+}
+
+#[test]
+fn what_is_held_leaves_before_the_end() {
+    let mut scene = Scene::new();
+    let first = scene.owner(0);
+    let before = (0..KEYS).take_while(|key| scene.owner(*key) == first).count();
+    scene.answer(first);
+    scene.worker.turn(&mut scene.events).expect("epoll waits");
+    assert_eq!(scene.arrived(), 0, "it is held");
+    scene.handle.send(Message::Stop(Duration::ZERO));
+    let Scene { worker, mut client, .. } = scene;
+    worker.run().expect("the kernel waits");
+    let mut replies = Vec::new();
+    client.set_nonblocking(false).expect("a socket can");
+    client.read_to_end(&mut replies).expect("it is ended in peace");
+    assert_eq!(replies, REPLY.repeat(before));
+}
+
+/// One worker with two servers and one client, which has asked for all keys in one write.
+struct Scene {
+    worker: Worker,
+    events: Events,
+    handle: Handle,
+    client: TcpStream,
+    /// A server's connection, and what was asked over it.
+    servers: Vec<(TcpStream, Vec<u8>)>,
+}
+
+impl Scene {
+    /// As far as the servers have got all requests.
+    fn new() -> Scene {
+        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+        let [a, b] = [0, 1].map(|index: usize| listeners[index].local_addr().expect("it is bound"));
+        let text = format!(
+            "pool:\n  listen: 127.0.0.1:1\n  redis: true\n  hash: md5\n  servers:\n  - {a}:1\n  - {b}:1\n"
+        );
+        let settings = config::load(&text, &|_, _| unreachable!("no names")).expect("a good configuration");
+        let servers = vec!["a".into(), "b".into()];
+        let layout = Layout { pools: vec![PoolLayout { name: "pool".into(), servers }] };
+        let registry = Arc::new(Registry::new(layout, 1));
+        let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+        let socket = Arc::new(net::listen_tcp(any, 16, false).expect("a free port"));
+        let listener = TcpListener::from(socket.as_fd().try_clone_to_owned().expect("descriptors"));
+        let address = listener.local_addr().expect("it is bound");
+        let handle = Handle::new().expect("descriptors");
+        let worker = Worker::new(Setup {
+            index: 0,
+            topology: Arc::new(Topology::new(&settings, |_, _| Standing::In)),
+            shard: registry.shards()[0].clone(),
+            process: Arc::new(Process {
+                version: "0.0.0",
+                started_us: 0,
+                pid: 1,
+                next_client: AtomicU64::new(1),
+                registry,
+                events: Arc::new(EventRing::new(16)),
+            }),
+            listeners: vec![Listener { socket, pool: 0, keepalive: false, refusal: "" }],
+            gate: Arc::new(Gate::new(1, u64::MAX, [0].into_iter())),
+            workers: vec![handle.clone()],
+            notify: Arc::new(|_| {}),
+            read_bytes: 4096,
+            memory: 1 << 20,
+            epoch: Instant::now(),
+            seed: 1,
+        });
+        let mut client = TcpStream::connect(address).expect("the worker listens");
+        let requests: String =
+            (0..KEYS).map(|key| format!("*2\r\n$3\r\nGET\r\n$2\r\n{key:02}\r\n")).collect();
+        client.write_all(requests.as_bytes()).expect("it fits the socket");
+        client.set_read_timeout(Some(PATIENCE)).expect("a socket can");
+        client.set_nonblocking(true).expect("a socket can");
+        let mut scene = Scene {
+            worker: worker.expect("descriptors"),
+            events: Events::with_capacity(16),
+            handle,
+            client,
+            servers: Vec::new(),
+        };
+        scene.ask(&listeners, requests.len());
+        scene
+    }
+
+    /// Turns the worker until the servers have so many bytes of requests.
+    fn ask(&mut self, listeners: &[TcpListener], bytes: usize) {
+        listeners.iter().for_each(|listener| listener.set_nonblocking(true).expect("a socket can"));
+        let end = Instant::now() + PATIENCE;
+        while self.servers.iter().map(|(_, asked)| asked.len()).sum::<usize>() < bytes {
+            assert!(Instant::now() < end, "not all is asked");
+            // It is never without anything to do, so that it does not wait for ever.
+            self.handle.send(Message::Preconnect);
+            self.worker.turn(&mut self.events).expect("epoll waits");
+            for (socket, _) in listeners.iter().filter_map(|listener| listener.accept().ok()) {
+                socket.set_nonblocking(true).expect("a socket can");
+                self.servers.push((socket, Vec::new()));
+            }
+            self.servers.iter_mut().for_each(|(socket, asked)| drain(socket, asked));
+        }
+    }
+
+    /// Which server is asked for a key.
+    fn owner(&self, key: usize) -> usize {
+        self.keys().iter().position(|keys| keys.contains(&key)).expect("one of them")
+    }
+
+    fn keys(&self) -> Vec<BTreeSet<usize>> {
+        let of = |asked: &[u8]| {
+            String::from_utf8_lossy(asked).lines().filter_map(|line| line.parse().ok()).collect()
+        };
+        self.servers.iter().map(|(_, asked)| of(asked)).collect()
+    }
+
+    /// Lets a server answer all that it was asked.
+    fn answer(&mut self, server: usize) {
+        let count = self.keys()[server].len();
+        self.servers[server].0.write_all(&REPLY.repeat(count)).expect("it fits the socket");
+    }
+
+    /// So many bytes have come to the client.
+    fn arrived(&mut self) -> usize {
+        let mut replies = Vec::new();
+        drain(&mut self.client, &mut replies);
+        replies.len()
+    }
+}
+
+/// Reads all that is there.
+fn drain(socket: &mut TcpStream, into: &mut Vec<u8>) {
+    match socket.read_to_end(into) {
+        Ok(_) => panic!("nobody closes"),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
+    }
+}
