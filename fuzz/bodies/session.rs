@@ -153,6 +153,7 @@ impl Session {
                         .for_each(|client| client.open = false);
                 }
                 Output::AskWorkers(survey) => _ = self.core.begin_survey(survey, 0),
+                Output::TellMonitors { pool } => self.core.tell_monitors(pool),
                 _ => {}
             }
         }

@@ -92,6 +92,8 @@ pub struct Core {
     pub(crate) pauses_end_us: u64,
     /// Questions to all workers that are under way.
     pub(crate) surveys: Slab<Survey>,
+    /// Whether the proxy has refused the request that it is at; kept only while clients are monitored.
+    pub(crate) refused: bool,
     random: u64,
 }
 
@@ -144,6 +146,7 @@ impl Core {
             lane_waiters: VecDeque::new(),
             pauses_end_us: NEVER,
             surveys: Slab::default(),
+            refused: false,
             random: seed | 1,
         }
     }
@@ -191,6 +194,7 @@ impl Core {
         self.replies.clients[index].output_max = output_max;
         self.give_slot(index);
         self.join_pause(index);
+        self.join_monitored(index);
         let id = self.replies.clients.id(index);
         if let Some(idle) = idle {
             self.idle_clients.arm(id, self.now.mono_us.saturating_add(idle));

@@ -131,7 +131,8 @@ impl Core {
         let client = &self.replies.clients[c];
         let Some(idle) = self.topology.pools[client.pool as usize].client_idle_us else { return };
         let now = self.now.mono_us;
-        let idle_since = client.is_settled() && !client.paused && !self.is_subscribed(c);
+        let idle_since =
+            client.is_settled() && !client.paused && !self.is_subscribed(c) && !self.is_monitor(c);
         let since = if idle_since { client.heard_us } else { now };
         if since.saturating_add(idle) > now {
             self.idle_clients.arm(self.replies.clients.id(c), since.saturating_add(idle));

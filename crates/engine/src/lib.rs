@@ -42,6 +42,7 @@ mod large_keys;
 pub mod limits;
 mod memory;
 pub mod merge;
+mod monitor;
 pub mod outbox;
 pub mod output;
 pub mod pinned;

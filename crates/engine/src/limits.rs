@@ -211,5 +211,15 @@ pub const OWN_WRITE_BYTES: usize = 4 << 10;
 /// Bytes of the prefixes that a client may name with CLIENT TRACKING BCAST.
 pub const TRACKED_PREFIX_BYTES: usize = 64 << 10;
 
+/// Of an argument of a request monitors are shown so many bytes.
+pub const MONITOR_ARG_BYTES: usize = 4 << 10;
+
+/// Once the line that they are shown has so many, its other arguments are only counted.
+pub const MONITOR_LINE_BYTES: usize = 64 << 10;
+
+/// Lines that are held until they can be passed on, in bytes per worker and pool, and never more than a client may leave
+/// unread (`client_output_max`); beyond it some would be missing, so monitors are closed.
+pub const MONITOR_HELD_BYTES: usize = 64 << 20;
+
 /// Servers are asked to tell of so many prefixes; where clients want more of them, of all keys.
 pub const BROADCAST_PREFIXES: usize = 1 << 10;

@@ -171,7 +171,9 @@ impl Core {
         });
         let conns = self.conns.iter().map(|(_, conn)| conn.rest.capacity() + conn.stream.room());
         let parts = self.merges.iter().flat_map(|(_, merge)| &merge.parts).map(|part| part.reply.capacity());
-        let spare = self.replies.buffers.room() + self.replies.small.room();
+        let overheard =
+            self.pools.iter().filter_map(|pool| pool.monitored.as_ref()).map(|lines| lines.room());
+        let spare = overheard.sum::<usize>() + self.replies.buffers.room() + self.replies.small.room();
         clients.sum::<usize>() + conns.sum::<usize>() + parts.sum::<usize>() + spare
     }
 

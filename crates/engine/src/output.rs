@@ -39,6 +39,11 @@ pub enum Output {
     ResumeConn(ConnId),
     /// Ask all workers something: [`crate::core::Core::begin_survey`] says what.
     AskWorkers(SurveyId),
+    /// At the end of the tick, pass on to those who monitor a pool what was overheard: [`crate::core::Core::tell_monitors`].
+    TellMonitors {
+        /// Index of the pool.
+        pool: u32,
+    },
     /// A server failed once (for ejection).
     ServerFailed {
         /// Index of the pool.

@@ -162,6 +162,9 @@ impl Core {
         if let Some(copies) = session.copies {
             self.drop_copies(c, &copies);
         }
+        if session.monitor {
+            self.leave_monitors(c);
+        }
         if let Some(tracker) = session.tracking {
             self.leave_tracking(c, &tracker);
         }

@@ -7,6 +7,7 @@ use crate::functions::Functions;
 use crate::gather::Form;
 use crate::id::ConnId;
 use crate::limits::{FIRST_RECONNECT_US, SLOWEST_RECONNECT_US};
+use crate::monitor::Monitored;
 use crate::output::Output;
 use crate::request::{Step, Target};
 use crate::route::halt::Pause;
@@ -31,6 +32,8 @@ pub struct PoolState {
     pub(crate) functions: Functions,
     /// Whether its clients' requests wait.
     pub(crate) pause: Option<Pause>,
+    /// Who monitors its clients.
+    pub(crate) monitored: Option<Box<Monitored>>,
     /// How its servers write scores, as far as they have told.
     pub(crate) score_form: Option<Form>,
     /// Which databases its clients have selected.
@@ -96,6 +99,7 @@ impl PoolState {
             scripts: Scripts::default(),
             functions: Functions::default(),
             pause: None,
+            monitored: None,
             score_form: None,
             databases: Databases::default(),
             unknown_from_us: 0,

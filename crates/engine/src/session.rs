@@ -31,6 +31,10 @@ pub(crate) struct Session {
     pub(crate) halt: Halt,
     /// Whether one does.
     pub(crate) held: bool,
+    /// Whether clients monitor its pool, so that what it asks is shown to them.
+    pub(crate) overheard: bool,
+    /// Whether it is one of them.
+    pub(crate) monitor: bool,
     /// Whether it wants replies.
     pub(crate) reply: Reply,
     /// Whether it sent so much meanwhile that the worker has been asked not to read.
@@ -47,7 +51,23 @@ impl Session {
             && self.reply == Reply::On
             && self.halt == Halt::Nothing
             && self.tracking.is_none()
+            && !self.overheard
+            && !self.monitor
             && unsubscribed
+    }
+
+    /// Whether there is nothing in it but that its client is overheard.
+    pub(crate) fn only_overheard(&self) -> bool {
+        let Session { transaction, watch, blocked, copies, subscriptions, tracking, halt, .. } = self;
+        transaction.is_none()
+            && *watch == Watch::Nothing
+            && blocked.is_none()
+            && copies.is_none()
+            && subscriptions.is_none()
+            && tracking.is_none()
+            && *halt == Halt::Nothing
+            && self.reply == Reply::On
+            && !self.monitor
     }
 
     /// Whether its client waits on connections of its own.

@@ -8,6 +8,7 @@
 
 use crate::core::Core;
 use crate::id::{ClientId, Id};
+use crate::monitor::Batch;
 use crate::route::clients::Which;
 use crate::session::Halt;
 use crate::slab::NONE;
@@ -51,6 +52,12 @@ pub(crate) enum What {
     Pause { until_us: u64, halt: Halt },
     /// That they wait no longer.
     Unpause,
+    /// That the pool's clients are overheard for a client that monitors.
+    Monitor,
+    /// That one does no longer. Nobody waits for an answer.
+    Unmonitor,
+    /// What was overheard. Nobody but the sender waits for an answer.
+    Overheard(Arc<Batch>),
     /// That this library is on all servers. Nobody waits for an answer.
     Library(Arc<[u8]>),
     /// That this library, or any, may no longer be there.
@@ -71,6 +78,21 @@ pub struct Findings {
     pub(crate) lines: Vec<(u64, Vec<u8>)>,
     /// Whether the asker is among those to be closed.
     pub(crate) asker: bool,
+}
+
+impl Question {
+    /// The workers that it is for; nothing: all but the one that asks.
+    fn addressees(&self) -> Option<&[usize]> {
+        match &self.what {
+            What::Overheard(batch) => Some(&batch.to),
+            _ => None,
+        }
+    }
+
+    /// Whether another worker than the one that asks is to be asked.
+    pub fn is_for(&self, worker: usize) -> bool {
+        self.addressees().is_none_or(|to| to.contains(&worker))
+    }
 }
 
 impl Findings {
@@ -102,18 +124,19 @@ impl Core {
         self.replies.outputs.push(crate::Output::AskWorkers(self.surveys.id(survey)));
     }
 
-    /// The question of [`crate::Output::AskWorkers`], to be given to so many `others`; this worker's own answer is in.
+    /// The question of [`crate::Output::AskWorkers`], to be given to so many `others`, or those of them whom
+    /// [`Question::is_for`] names; this worker's own answer is in.
     pub fn begin_survey(&mut self, id: SurveyId, others: usize) -> Option<Arc<Question>> {
         let survey = self.surveys.live_mut(id)?;
-        survey.missing = others.saturating_add(1);
         let question = survey.question.clone();
-        let findings = self.look_into(&question);
+        survey.missing = question.addressees().map_or(others, <[usize]>::len).saturating_add(1);
+        let findings = self.look_into(&question, None);
         self.take_findings(id, findings);
         Some(question)
     }
 
-    /// Answers a question, asked by this or by another worker.
-    pub fn look_into(&mut self, question: &Question) -> Findings {
+    /// Answers a question, asked by this worker or by another, whose index is `from`.
+    pub fn look_into(&mut self, question: &Question, from: Option<usize>) -> Findings {
         match &question.what {
             What::List(which) => self.list_clients(question, which),
             What::Kill { which, .. } => self.kill_clients(question, which),
@@ -123,6 +146,21 @@ impl Core {
             }
             What::Unpause => {
                 self.unpause_pool(question.pool);
+                Findings::default()
+            }
+            What::Monitor => {
+                self.begin_monitor(question.pool, from);
+                Findings::default()
+            }
+            What::Unmonitor => {
+                self.end_monitor(question.pool, from);
+                Findings::default()
+            }
+            What::Overheard(batch) => {
+                // Whoever overheard it has shown it to its own.
+                if from.is_some() {
+                    self.read_lines(question.pool, &batch.lines, batch.lost);
+                }
                 Findings::default()
             }
             What::Library(code) => {
@@ -155,12 +193,20 @@ impl Core {
         let Some(survey) = self.surveys.remove(id.index() as u32) else { return };
         let Survey { client, request, question, findings, .. } = survey;
         if request == NONE {
+            if let What::Overheard(_) = question.what {
+                self.lines_taken(question.pool);
+            }
             return;
         }
         match self.replies.clients.live(client) {
             Some(c) => self.answer_survey(c, request, &question.what, findings),
             // Its place in the queue was kept for the answer.
-            None => self.replies.answer(request, |_| {}),
+            None => {
+                if let What::Monitor = question.what {
+                    self.monitor_gone(question.pool);
+                }
+                self.replies.answer(request, |_| {});
+            }
         }
     }
 }

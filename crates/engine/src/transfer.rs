@@ -50,7 +50,8 @@ impl Core {
         let Some(command) = command.filter(|command| command.takes(count)) else { return 0 };
         let disabled = self.view(c).disabled.as_ref().is_some_and(|disabled| disabled.has(command));
         let by_key = matches!((command.route, command.keys), (Route::ByKey, Keys::First)) && !disabled;
-        if !by_key || args.len() < 2 || !client.authenticated || client.session.is_some() {
+        let engaged = client.session.as_ref().is_some_and(|session| !session.only_overheard());
+        if !by_key || args.len() < 2 || !client.authenticated || engaged {
             return 0;
         }
         let pool = client.pool;
@@ -59,6 +60,9 @@ impl Core {
         self.large_keys.learn(pool, key);
         if !self.begin(c, server, false, |_| {}) {
             return 0;
+        }
+        if self.replies.clients[c].session.is_some() {
+            self.overhear_begun(c, command, args.view(bytes), count);
         }
         if self.view(c).detour && !command.flags.has(Flags::READONLY) {
             self.follow_large(c, key, server);

@@ -171,7 +171,10 @@ fn errors_read_as_redis_writes_them() {
 fn what_is_not_taken_says_why() {
     for (name, expected) in [
         ("ts.mrange", "-ERR cashew does not support 'TS.MRANGE' yet: "),
-        ("acl|genpass", "-ERR cashew does not pass on 'ACL GENPASS': cashew makes no passwords\r\n"),
+        (
+            "acl|setuser",
+            "-ERR cashew does not pass on 'ACL SETUSER': it would change who may use a server\r\n",
+        ),
         ("shutdown", "-ERR cashew does not pass on 'SHUTDOWN': it would stop a server that others use\r\n"),
     ] {
         let mut out = Vec::new();
@@ -214,6 +217,8 @@ fn commands_go_where_they_should() {
         ("WAIT 1 0", Route::Walk(Walk::Copies)),
         ("LASTSAVE", Route::Fanout(Fanout::Least)),
         ("CONFIG GET save", Route::Fanout(Fanout::First)),
+        ("ACL GENPASS 5", Route::Fanout(Fanout::Any)),
+        ("MONITOR", Route::Local(Local::Monitor)),
         ("SUBSCRIBE c", Route::Pubsub(PubsubCommand::Subscribe)),
         ("SPUBLISH c m", Route::Pubsub(PubsubCommand::Publish)),
         ("PUBSUB NUMPAT", Route::Fanout(Fanout::Most)),
@@ -228,15 +233,9 @@ fn commands_go_where_they_should() {
     for argv in ["FT._LIST", "TS.MRANGE 0 1 FILTER a=b"] {
         assert!(matches!(route(argv), Route::NotYet(_)), "{argv}");
     }
-    for argv in [
-        "ACL GENPASS",
-        "MONITOR",
-        "DEBUG SLEEP",
-        "REPLICAOF a b",
-        "SYNC",
-        "CLIENT IMPORT-SOURCE ON",
-        "CONFIG SET a b",
-    ] {
+    for argv in
+        ["ACL SETUSER u", "DEBUG SLEEP", "REPLICAOF a b", "SYNC", "CLIENT IMPORT-SOURCE ON", "CONFIG SET a b"]
+    {
         assert!(matches!(route(argv), Route::Refused(_)), "{argv}");
     }
 }

@@ -223,6 +223,7 @@ impl Worker {
             Output::PauseClient(id) => self.read_client(id, false),
             Output::ResumeClient(id) => self.read_client(id, true),
             Output::AskWorkers(survey) => self.ask_workers(survey),
+            Output::TellMonitors { pool } => self.core.tell_monitors(pool),
             Output::ServerFailed { pool, server, cause, down } => {
                 (self.notify)(Notice::ServerFailed { pool, server, cause, down });
             }
@@ -237,7 +238,8 @@ impl Worker {
     fn ask_workers(&mut self, survey: SurveyId) {
         let Acceptor { workers, here, .. } = &self.acceptor;
         let Some(question) = self.core.begin_survey(survey, workers.len() - 1) else { return };
-        for (_, worker) in workers.iter().enumerate().filter(|(index, _)| index != here) {
+        let others = workers.iter().enumerate().filter(|(index, _)| index != here && question.is_for(*index));
+        for (_, worker) in others {
             worker.send(Message::Question { from: *here, survey, question: question.clone() });
         }
     }
@@ -262,7 +264,7 @@ impl Worker {
                 self.core.handle(Input::Timeout { pool, server, micros });
             }
             Message::Question { from, survey, question } => {
-                let findings = self.core.look_into(&question);
+                let findings = self.core.look_into(&question, Some(from));
                 self.acceptor.workers[from].send(Message::Findings(survey, findings));
             }
             Message::Findings(survey, findings) => self.core.take_findings(survey, findings),

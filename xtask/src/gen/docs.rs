@@ -98,6 +98,7 @@ fn how(row: &Row) -> String {
         Route::ByKey if several => "by key; all keys must be of one server".to_owned(),
         Route::ByKey => "by key".to_owned(),
         Route::Split(how) => format!("split; {}", merge(how)),
+        Route::Fanout(how) if how == "Any" => "any one server".to_owned(),
         Route::Fanout(how) => format!("all servers; {}", merge(how)),
         Route::Local(_) => "answered here".to_owned(),
         Route::Session(_) => "on the server of the transaction's keys".to_owned(),

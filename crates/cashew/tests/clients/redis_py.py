@@ -228,6 +228,21 @@ def clients(r):
     assert info["connected_clients"] > 0 and info["total_connections_received"] > 1, info
 
 
+def monitoring(r):
+    with redis.Redis(port=port, password=password, decode_responses=True) as other, r.monitor() as lines:
+        other.select(2)
+        other.set("m:1", 'a "b" c')
+        other.get("m:1")
+        seen = []
+        while not seen or seen[-1]["command"] != "GET m:1":
+            seen.append(lines.next_command())
+        line = seen[-2]
+        assert line["db"] == 2 and line["client_address"] == "127.0.0.1" and line["client_type"] == "tcp", line
+        assert line["command"] == 'SET m:1 a "b" c' and line["time"] > 1_700_000_000, line
+        assert password is None or not any(password in line["command"] for line in seen), seen
+    assert r.get("m:1") is None and len(r.acl_genpass()) == 64
+
+
 def scripts(r):
     assert r.eval("return {KEYS[1], ARGV[1]}", 1, "k", "v") == ["k", "v"]
     # The library sends EVALSHA and, where that is unknown, loads the script and tries again.
@@ -275,7 +290,7 @@ def server(r):
 
 
 def run(r):
-    for part in (strings, many_keys, collections, streams, pipelines, transactions, waiting, listening, clients, scripts, errors, server):
+    for part in (strings, many_keys, collections, streams, pipelines, transactions, waiting, listening, clients, monitoring, scripts, errors, server):
         part(r)
     r.close()
 

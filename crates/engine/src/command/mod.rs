@@ -141,6 +141,8 @@ pub enum Fanout {
     Same,
     /// The same on every server by construction: one is asked.
     First,
+    /// Whichever server can be asked.
+    Any,
     /// Arrays strung together, each element once.
     Union,
     /// The greatest integer.
@@ -170,6 +172,7 @@ pub enum Local {
     ClientId,
     ClientInfo,
     ClientSetinfo,
+    Monitor,
     Client(ClientCall),
     Fixed(Fixed),
     Cluster(ClusterCall),

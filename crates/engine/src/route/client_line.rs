@@ -79,11 +79,12 @@ fn text(name: &[u8]) -> &str {
     std::str::from_utf8(name).unwrap_or("")
 }
 
-/// P: subscribed; x: in a transaction; b: waits; t: keeps what it reads; B: is told of prefixes; N: nothing of note.
+/// O: monitors; P: subscribed; x: in a transaction; b: waits; t: keeps what it reads; B: is told of prefixes; N: nothing of note.
 fn flags(client: &Client) -> String {
     let Some(session) = client.session.as_deref() else { return "N".to_owned() };
     let tracking = session.tracking.as_deref();
     let known = [
+        ('O', session.monitor),
         ('P', is_subscribed(client) && session.transaction.is_none() && !session.waits()),
         ('x', session.transaction.is_some()),
         ('b', session.waits() && session.transaction.is_none()),

@@ -211,6 +211,8 @@ impl Core {
             What::NoLibrary { then: Some(bytes), .. } => {
                 self.send_for(c, request, How::AllOk, |out| out.extend_from_slice(bytes));
             }
+            What::Monitor => self.monitor_told(c, request),
+            What::Unmonitor | What::Overheard(_) => {}
             What::Library(_) | What::NoLibrary { .. } => {}
             What::Unblock { .. } => self.replies.answer(request, |out| encode::integer(found.count, out)),
         }

@@ -25,8 +25,8 @@ impl Core {
             Fanout::Most => How::Most,
             Fanout::Least => How::Least,
             Fanout::Counts => How::Counts,
-            Fanout::First => {
-                // All servers have the same: the first that answers will do, or one that says why it does not.
+            Fanout::First | Fanout::Any => {
+                // Any will do: the first that answers will do, or one that says why it does not.
                 let states = &self.pools[self.replies.clients[c].pool as usize].servers;
                 let view = self.view(c);
                 let servers = || view.servers.iter().take(view.own).zip(states);

@@ -112,7 +112,7 @@ impl Core {
         held
     }
 
-    fn clients_of(&self, pool: u32) -> Vec<u32> {
+    pub(crate) fn clients_of(&self, pool: u32) -> Vec<u32> {
         let all = self.replies.clients.iter();
         all.filter(|(_, client)| client.pool == pool).map(|(c, _)| c).collect()
     }

@@ -61,6 +61,8 @@ impl Core {
                 self.answer_now(c, |out| write_text(&text, resp3, out));
             }
             Local::ClientSetinfo => self.client_setinfo(c, args),
+            // Routed before, as it may have to wait.
+            Local::Monitor => {}
             Local::Client(call) => self.client_call(c, call, args),
             Local::Fixed(fixed) => self.fixed(c, fixed, args),
             Local::Cluster(call) => self.cluster(c, command, call, args),
@@ -172,6 +174,7 @@ impl Core {
         let open = self.view(c).redis_auth.is_none();
         self.end_session(c);
         self.join_pause(c);
+        self.join_monitored(c);
         let client = &mut self.replies.clients[c];
         client.authenticated = open;
         client.about = None;

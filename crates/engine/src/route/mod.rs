@@ -25,4 +25,5 @@ mod standby;
 mod transaction;
 pub(crate) mod walk;
 
+pub(crate) use client_line::address;
 pub(crate) use split::Share;

@@ -34,6 +34,9 @@ impl Core {
         command: &'static Command,
         args: ArgView<'_>,
     ) -> Option<bool> {
+        if self.monitor_may_not(c, command) {
+            return Some(true);
+        }
         if let Some(done) = self.subscriber_request(c, command, args) {
             return Some(done);
         }
@@ -69,6 +72,7 @@ impl Core {
                     encode::bulk(b"pong", out);
                     encode::bulk(args.get(1), out);
                 });
+                self.overhear(c, command, args);
                 Some(true)
             }
             Route::Local(Local::Ping) => None,
@@ -89,7 +93,7 @@ impl Core {
     /// Whether a client is sent what it has not asked for one by one.
     pub(crate) fn is_told(&self, c: u32) -> bool {
         let session = self.replies.clients[c].session.as_ref();
-        self.is_subscribed(c) || session.is_some_and(|session| session.tracking.is_some())
+        self.is_subscribed(c) || session.is_some_and(|session| session.tracking.is_some() || session.monitor)
     }
 
     /// Whether a client is subscribed to anything.

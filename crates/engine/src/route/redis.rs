@@ -1,7 +1,7 @@
 //! Requests of redis clients: out of the bytes, through the command table, to their way.
 
 use crate::client::{Reading, Scan};
-use crate::command::{self, Command, FindError, Flags, KeyError, Keys, Route, Script, SessionCommand};
+use crate::command::{self, Command, FindError, Flags, KeyError, Keys, Local, Route, Script, SessionCommand};
 use crate::core::Core;
 use crate::error::Cause;
 use crate::lane::OnLane;
@@ -140,7 +140,12 @@ impl Core {
         if has_session && let Some(done) = self.session_request(c, command, args) {
             return done;
         }
-        self.dispatch(c, command, args)
+        self.refused = false;
+        let taken = self.dispatch(c, command, args);
+        if has_session && taken {
+            self.overhear(c, command, args);
+        }
+        taken
     }
 
     /// Sends a request that may be carried out on its way.
@@ -150,6 +155,7 @@ impl Core {
             Route::ByKey => return self.route_by_key(c, command, args),
             Route::Split(split) => self.route_split(c, command, split, args),
             Route::Fanout(fanout) => self.route_fanout(c, command, fanout, args),
+            Route::Local(Local::Monitor) => return self.monitor(c),
             Route::Local(local) => self.route_local(c, command, local, args),
             Route::Session(what) => return self.route_session(c, what, args),
             Route::Walk(walk) => return self.route_walk(c, command, walk, args),
@@ -261,6 +267,7 @@ impl Core {
             }
         };
         if !self.patterns_stay(pool, command, args, server, keys) {
+            self.refused = true;
             self.answer_now(c, |out| encode::error(PATTERNS, out));
             return true;
         }
@@ -342,6 +349,7 @@ impl Core {
     }
 
     fn refuse_keys(&mut self, c: u32, first: &[u8], other: &[u8], hint: &str) {
+        self.refused = true;
         let pool = self.replies.clients[c].pool;
         let mut text = b"-CROSSSLOT Keys in request don't hash to the same slot: ".to_vec();
         for (index, key) in [first, other].into_iter().enumerate() {

@@ -48,6 +48,7 @@ impl Core {
             () if view.detour => CROSSING_AWAY,
             () => return false,
         };
+        self.refused = true;
         self.answer_now(c, |out| encode::error(text.as_bytes(), out));
         true
     }

@@ -251,6 +251,7 @@ impl Core {
     /// Sends MULTI, what is queued, and EXEC as one request with one reply: those before EXEC's are skipped.
     fn send_block(&mut self, c: u32, server: Option<u32>, own: Option<u32>, queued: &Transaction) {
         let pool = self.replies.clients[c].pool;
+        self.overhear_block(c, queued);
         let request = self.replies.ask(c, queued.bytes.len());
         let target = Target::Exec(request);
         let care = Care { skip: queued.count + 1, ..Care::default() };

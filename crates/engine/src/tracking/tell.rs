@@ -21,7 +21,7 @@ pub(super) fn changed<'a>(keys: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<
 
 impl Replies {
     /// Tells a client something as soon as can be.
-    pub(super) fn tell_now(&mut self, c: u32, news: &[u8]) {
+    pub(crate) fn tell_now(&mut self, c: u32, news: &[u8]) {
         let head = self.clients[c].head;
         if head != NONE && matches!(self.requests[head].state, State::Flowing(_)) {
             return self.tell_behind(head, news);

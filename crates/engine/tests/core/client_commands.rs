@@ -261,7 +261,7 @@ fn the_one_user_there_is() {
     );
     for (command, reply) in [
         ("KEYS *", "$55\r\nThis user has no permissions to run the 'keys' command\r\n"),
-        ("MONITOR", "$58\r\nThis user has no permissions to run the 'monitor' command\r\n"),
+        ("SHUTDOWN", "$59\r\nThis user has no permissions to run the 'shutdown' command\r\n"),
         ("config get x", "+OK\r\n"),
         ("config what", "-ERR Command 'config' not found\r\n"),
     ] {

@@ -14,6 +14,7 @@ mod large;
 mod learn;
 mod memcache;
 mod memory;
+mod monitor;
 mod pause;
 mod pubsub;
 mod pubsub_storm;

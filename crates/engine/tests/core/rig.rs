@@ -156,6 +156,34 @@ impl Rig {
         other.open_client(0, None)
     }
 
+    /// A client of the other worker sends something; what its worker asks this one is answered.
+    pub(crate) fn send_elsewhere(&mut self, client: ClientId, bytes: impl AsRef<[u8]>) {
+        let other = self.other.as_mut().expect("there is another worker");
+        other.tick(Now { mono_us: self.now_us, unix_us: self.now_us });
+        other.handle(Input::ClientData(client, bytes.as_ref()));
+        while let Some(output) = other.next_output() {
+            match output {
+                Output::AskWorkers(survey) => {
+                    if let Some(question) = other.begin_survey(survey, 1)
+                        && question.is_for(0)
+                    {
+                        let found = self.core.look_into(&question, Some(1));
+                        other.take_findings(survey, found);
+                    }
+                }
+                Output::TellMonitors { pool } => other.tell_monitors(pool),
+                _ => {}
+            }
+        }
+        self.act();
+    }
+
+    /// What waits for a client of the other worker.
+    pub(crate) fn waits_elsewhere(&self, client: ClientId) -> String {
+        let other = self.other.as_ref().expect("there is another worker");
+        String::from_utf8_lossy(other.client_output(client)).into_owned()
+    }
+
     pub(crate) fn client(&mut self) -> usize {
         let id = self.core.open_client(0, None);
         self.clients.push(Client { id, read: Vec::new(), appetite: usize::MAX, closed: None });
@@ -308,10 +336,13 @@ impl Rig {
                 Output::AskWorkers(survey) => {
                     let question = self.core.begin_survey(survey, usize::from(self.other.is_some()));
                     if let (Some(question), Some(other)) = (question, &mut self.other) {
-                        let found = other.look_into(&question);
-                        self.core.take_findings(survey, found);
+                        if question.is_for(1) {
+                            let found = other.look_into(&question, Some(0));
+                            self.core.take_findings(survey, found);
+                        }
                     }
                 }
+                Output::TellMonitors { pool } => self.core.tell_monitors(pool),
                 other => self.said.push(other),
             }
         }

@@ -122,6 +122,10 @@ impl World {
                 self.core.begin_survey(survey, 0);
                 Ok(())
             }
+            Output::TellMonitors { pool } => {
+                self.core.tell_monitors(pool);
+                Ok(())
+            }
             Output::ServerFailed { pool, server, cause, down } => {
                 let (pool, server) = (pool as usize, server as usize);
                 let happened =

@@ -8,6 +8,7 @@ mod databases;
 mod functions;
 mod gather;
 mod learn;
+mod monitor;
 mod noloop;
 mod own;
 mod parity;
