@@ -55,6 +55,7 @@ impl Core {
                 self.topic_failed(topic, &reply);
             }
             Target::Database { pool, place } => self.database_unknown(pool, place, protocol, text),
+            Target::Docs { pool, resp3 } => self.docs_told(pool, resp3, None),
             Target::Noreply(id) => self.heard(id),
             Target::Nobody | Target::Handshake(_) | Target::Cover(_) => {}
         }

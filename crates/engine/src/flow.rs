@@ -11,7 +11,8 @@ use crate::deadline::NEVER;
 use crate::error::Cause;
 use crate::id::{ClientId, ConnId};
 use crate::limits::{
-    COLLECTED_BYTES, DEAF_US, FLOWS_PER_WORKER, PATIENCE_US, PIECE_BYTES, PIECE_WAIT_US, TRANSFER_BYTES,
+    COLLECTED_BYTES, DEAF_US, DOCS_BYTES, FLOWS_PER_WORKER, PATIENCE_US, PIECE_BYTES, PIECE_WAIT_US,
+    TRANSFER_BYTES,
 };
 use crate::merge::Merge;
 use crate::output::Output;
@@ -48,13 +49,13 @@ impl Core {
             if here < large && !too_much {
                 return Some(0);
             }
-            self.begin_flow(s)?;
+            self.begin_flow(s, here)?;
         }
         if self.conns[s].flow.is_some() { Some(self.pass_on(s, bytes)) } else { Some(0) }
     }
 
-    /// A large reply begins. Nothing when the connection is gone.
-    fn begin_flow(&mut self, s: u32) -> Option<()> {
+    /// A large reply begins, of which so many bytes are `here` or known of. Nothing when the connection is gone.
+    fn begin_flow(&mut self, s: u32, here: usize) -> Option<()> {
         let conn = &mut self.conns[s];
         let Some(entry) = conn.queue.front().copied().filter(|entry| entry.start < conn.stream.written())
         else {
@@ -76,6 +77,12 @@ impl Core {
                 return Some(());
             }
             Target::Handshake(_) => return Some(()),
+            Target::Docs { pool, resp3 } if here > DOCS_BYTES => {
+                self.conns[s].queue[0].target = Target::Nobody;
+                self.docs_told(pool, resp3, None);
+                None
+            }
+            Target::Docs { .. } => return Some(()),
             _ if conn.feeder != NONE => return Some(()), // an answer before the request's end; take_reply sees to it
             Target::Nobody => None,
             Target::Request(request)
@@ -447,6 +454,7 @@ impl Core {
             | Target::Handshake(_)
             | Target::Errand(_)
             | Target::Topic(_)
+            | Target::Docs { .. }
             | Target::Database { .. }
             | Target::Cover(_) => return None,
         };

@@ -220,6 +220,7 @@ impl Core {
             Target::Database { pool, place } => {
                 self.take_database(s, pool, place, reply);
             }
+            Target::Docs { pool, resp3 } => self.take_docs(pool, resp3, reply),
             Target::Topic(topic) => self.topic_refused(topic, server as u32, reply),
             Target::Cover(version) => return self.take_cover(s, version, reply),
         }

@@ -28,6 +28,7 @@ pub mod command;
 pub mod core;
 pub mod databases;
 pub mod deadline;
+mod docs;
 pub mod error;
 mod expire;
 mod failure;

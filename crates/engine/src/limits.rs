@@ -211,6 +211,16 @@ pub const OWN_WRITE_BYTES: usize = 4 << 10;
 /// Bytes of the prefixes that a client may name with CLIENT TRACKING BCAST.
 pub const TRACKED_PREFIX_BYTES: usize = 64 << 10;
 
+/// What a server says of its commands (COMMAND DOCS) is kept if it has no more bytes than this; a redis with all its modules
+/// says half a megabyte.
+pub const DOCS_BYTES: usize = 4 << 20;
+
+/// For so long it is kept: servers may be upgraded meanwhile.
+pub const DOCS_KEPT_US: u64 = 3_600_000_000;
+
+/// After a server that did not say, the next is asked so much later at the earliest.
+pub const DOCS_RETRY_US: u64 = 60_000_000;
+
 /// Of an argument of a request monitors are shown so many bytes.
 pub const MONITOR_ARG_BYTES: usize = 4 << 10;
 

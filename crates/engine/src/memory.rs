@@ -173,7 +173,11 @@ impl Core {
         let parts = self.merges.iter().flat_map(|(_, merge)| &merge.parts).map(|part| part.reply.capacity());
         let overheard =
             self.pools.iter().filter_map(|pool| pool.monitored.as_ref()).map(|lines| lines.room());
-        let spare = overheard.sum::<usize>() + self.replies.buffers.room() + self.replies.small.room();
+        let docs = self.pools.iter().flat_map(|pool| &pool.docs).map(|docs| docs.room());
+        let spare = overheard.sum::<usize>()
+            + docs.sum::<usize>()
+            + self.replies.buffers.room()
+            + self.replies.small.room();
         clients.sum::<usize>() + conns.sum::<usize>() + parts.sum::<usize>() + spare
     }
 

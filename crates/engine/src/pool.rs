@@ -2,6 +2,7 @@
 
 use crate::core::Core;
 use crate::databases::{self, Databases, Mode};
+use crate::docs::Docs;
 use crate::error::Cause;
 use crate::functions::Functions;
 use crate::gather::Form;
@@ -34,6 +35,8 @@ pub struct PoolState {
     pub(crate) pause: Option<Pause>,
     /// Who monitors its clients.
     pub(crate) monitored: Option<Box<Monitored>>,
+    /// What one of its servers says of its commands, in RESP2 and in RESP3.
+    pub(crate) docs: [Docs; 2],
     /// How its servers write scores, as far as they have told.
     pub(crate) score_form: Option<Form>,
     /// Which databases its clients have selected.
@@ -100,6 +103,7 @@ impl PoolState {
             functions: Functions::default(),
             pause: None,
             monitored: None,
+            docs: Default::default(),
             score_form: None,
             databases: Databases::default(),
             unknown_from_us: 0,

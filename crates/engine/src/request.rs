@@ -90,6 +90,13 @@ pub enum Target {
         /// Its place in the pool's list.
         place: u32,
     },
+    /// What a server says of its commands, for all clients of a pool that speak RESP3, or do not.
+    Docs {
+        /// Index of the pool.
+        pool: u32,
+        /// Whether it is asked in RESP3.
+        resp3: bool,
+    },
     /// What a server is asked to tell of: the how manieth time that it has changed.
     Cover(u32),
 }

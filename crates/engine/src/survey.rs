@@ -6,6 +6,7 @@
 //! ```
 //! A question is asked when nobody is in the middle of a request, and its client asks nothing further until it is answered.
 
+use crate::command::Book;
 use crate::core::Core;
 use crate::id::{ClientId, Id};
 use crate::monitor::Batch;
@@ -58,6 +59,12 @@ pub(crate) enum What {
     Unmonitor,
     /// What was overheard. Nobody but the sender waits for an answer.
     Overheard(Arc<Batch>),
+    /// What a server says of its commands. Nobody waits for an answer.
+    Docs {
+        /// In which protocol.
+        resp3: bool,
+        book: Arc<Book>,
+    },
     /// That this library is on all servers. Nobody waits for an answer.
     Library(Arc<[u8]>),
     /// That this library, or any, may no longer be there.
@@ -160,6 +167,12 @@ impl Core {
                 // Whoever overheard it has shown it to its own.
                 if from.is_some() {
                     self.read_lines(question.pool, &batch.lines, batch.lost);
+                }
+                Findings::default()
+            }
+            What::Docs { resp3, book } => {
+                if from.is_some() {
+                    self.share_docs(question.pool, *resp3, book);
                 }
                 Findings::default()
             }

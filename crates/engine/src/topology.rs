@@ -297,7 +297,7 @@ impl PoolView {
 
     /// The commands that its clients have.
     pub fn scope(&self) -> Scope<'_> {
-        Scope { learnt: self.learnt.as_deref(), disabled: self.disabled.as_ref() }
+        Scope { learnt: self.learnt.as_deref(), disabled: self.disabled.as_ref(), book: None }
     }
 
     /// Whether all keys are on one server, whatever fails.

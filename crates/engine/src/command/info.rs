@@ -141,8 +141,11 @@ fn field(name: &str, value: i64, out: &mut Vec<u8>) {
     int(value, out);
 }
 
-/// COMMAND DOCS: name and map.
-fn docs(command: &Command, scope: Scope<'_>, resp3: bool, out: &mut Vec<u8>) {
+/// COMMAND DOCS: name and map, in a server's words where there are any.
+pub(super) fn docs(command: &Command, scope: Scope<'_>, resp3: bool, out: &mut Vec<u8>) {
+    if scope.book.is_some_and(|book| book.write(command, scope, resp3, out)) {
+        return;
+    }
     let about = &command.about;
     let mut fields = vec![("summary", summary(command)), ("since", about.since), ("group", about.group)];
     fields.extend([("module", about.module), ("deprecated_since", about.deprecated_since)]);

@@ -12,6 +12,7 @@
 //! servers, pools or connections.
 
 mod blocking;
+mod book;
 mod flags;
 mod glob;
 pub(crate) mod hash;
@@ -30,6 +31,7 @@ mod set;
 mod shareable;
 
 pub use blocking::wait_us;
+pub use book::Book;
 pub use flags::{Acl, Flags, KeyFlags};
 pub use keys::{Begin, Find, KeyError, KeySpec, Keys, blocks, keys, patterns};
 pub use learnt::Learnt;

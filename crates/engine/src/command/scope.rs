@@ -1,7 +1,7 @@
 //! Which commands clients of a pool have: those of the table that are served and not switched off, and those that were
 //! learnt from its servers.
 
-use super::{Command, CommandSet, Learnt, Route, by_name};
+use super::{Book, Command, CommandSet, Learnt, Route, by_name};
 
 /// A pool's commands.
 #[derive(Clone, Copy, Debug, Default)]
@@ -10,6 +10,8 @@ pub struct Scope<'p> {
     pub learnt: Option<&'p Learnt>,
     /// What its operator switched off.
     pub disabled: Option<&'p CommandSet>,
+    /// What one of its servers says of its commands, in the protocol of whoever asks.
+    pub book: Option<&'p Book>,
 }
 
 impl<'p> Scope<'p> {

@@ -212,7 +212,7 @@ impl Core {
                 self.send_for(c, request, How::AllOk, |out| out.extend_from_slice(bytes));
             }
             What::Monitor => self.monitor_told(c, request),
-            What::Unmonitor | What::Overheard(_) => {}
+            What::Unmonitor | What::Overheard(_) | What::Docs { .. } => {}
             What::Library(_) | What::NoLibrary { .. } => {}
             What::Unblock { .. } => self.replies.answer(request, |out| encode::integer(found.count, out)),
         }

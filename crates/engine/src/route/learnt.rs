@@ -40,6 +40,9 @@ impl Core {
 
     /// COMMAND and its subcommands.
     pub(crate) fn command_reply(&mut self, c: u32, reply: CommandReply, args: ArgView<'_>) {
+        if reply == CommandReply::Docs {
+            return self.command_docs(c, args);
+        }
         let (topology, client) = (self.topology.clone(), &self.replies.clients[c]);
         let (scope, resp3) = (topology.pools[client.pool as usize].scope(), client.resp3);
         self.answer_now(c, |out| info::write(reply, args, scope, resp3, out));

@@ -5,6 +5,7 @@ mod blocking;
 mod client_commands;
 mod clients;
 mod copies;
+mod docs;
 mod failure;
 mod gather;
 mod halt;

@@ -5,6 +5,7 @@ mod auth;
 mod client_commands;
 mod copies;
 mod databases;
+mod docs;
 mod functions;
 mod gather;
 mod learn;
