@@ -66,7 +66,7 @@ impl Core {
             return;
         }
         if monitored.lines.is_empty() {
-            self.replies.outputs.push_back(Output::TellMonitors { pool });
+            self.replies.outputs.push(Output::TellMonitors { pool });
         }
         let origin = Origin { unix_us: self.now.unix_us, database, peer };
         let before = monitored.lines.len();
