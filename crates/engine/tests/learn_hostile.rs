@@ -115,7 +115,7 @@ fn a_row_is_made_once_and_rows_are_bounded() {
 
 /// Asks each of them something, and everything about it.
 fn try_out(learnt: &Learnt) {
-    let scope = Scope { learnt: Some(learnt), disabled: None };
+    let scope = Scope { learnt: Some(learnt), ..Scope::default() };
     let mut out = Vec::new();
     let object = command::by_name(b"object").expect("it is in the table");
     for command in learnt.top_level().chain([object]) {

@@ -335,11 +335,11 @@ impl Rig {
                 }
                 Output::AskWorkers(survey) => {
                     let question = self.core.begin_survey(survey, usize::from(self.other.is_some()));
-                    if let (Some(question), Some(other)) = (question, &mut self.other) {
-                        if question.is_for(1) {
-                            let found = other.look_into(&question, Some(0));
-                            self.core.take_findings(survey, found);
-                        }
+                    if let (Some(question), Some(other)) = (question, &mut self.other)
+                        && question.is_for(1)
+                    {
+                        let found = other.look_into(&question, Some(0));
+                        self.core.take_findings(survey, found);
                     }
                 }
                 Output::TellMonitors { pool } => self.core.tell_monitors(pool),
