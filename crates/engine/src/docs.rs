@@ -5,7 +5,8 @@
 //!                     └─ no ──► waits ── Target::Docs: one server, a connection of its own ──► kept ──► all who wait; other workers
 //!                                            └─ too old, too much, not there ──► what the table knows
 //! ```
-//! Each protocol has its own, as no reply is ever converted.
+//! Each protocol has its own, as no reply is ever converted. To read what a redis 7.0 says (170 KB) takes a worker 0.4 ms, and as
+//! long to say all of it to a client.
 
 use crate::command::{Book, CommandReply, Scope, info};
 use crate::core::Core;

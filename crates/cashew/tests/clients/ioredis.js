@@ -159,6 +159,18 @@ async function errors(r) {
   assert.equal(await r.get('e:1'), 'text')
 }
 
+async function monitoring(r) {
+  const monitor = await r.monitor()
+  const seen = new Promise(resolve => {
+    monitor.on('monitor', (time, args, source, database) => {
+      if (args[0] === 'set') resolve([args, database])
+    })
+  })
+  await r.set('m:1', 'two words')
+  assert.deepEqual(await seen, [['set', 'm:1', 'two words'], '0'])
+  monitor.disconnect()
+}
+
 async function returning(r, options) {
   const other = connect({ ...options, connectionName: 'other' })
   assert.equal(await other.client('GETNAME'), 'other')
@@ -187,6 +199,7 @@ async function main() {
     await scans(r)
     await scripts(options)
     await errors(r)
+    await monitoring(r)
     await returning(r, options)
     for (const client of everyone) assert.equal(await client.quit(), 'OK')
     everyone.clear()
