@@ -1,6 +1,6 @@
 //! Client libraries of Go: redigo, and go-redis where it is installed.
 //!
-//! Both are taken from Debian's packages, so that nothing is downloaded: golang-github-gomodule-redigo-dev, and since Debian 14
+//! Both are taken from Debian's packages, so that nothing is downloaded: golang-github-gomodule-redigo-dev, and after Debian 13
 //! golang-github-redis-go-redis-dev. `CASHEW_TEST_GOPATH` names another place, laid out as a GOPATH is. Where Go or a library is
 //! missing, its test is left out and says so.
 
@@ -18,7 +18,7 @@ fn redigo() {
 
 #[test]
 fn go_redis() {
-    every_pool("go_redis", "github.com/redis/go-redis", "golang-github-redis-go-redis-dev, in Debian 14");
+    every_pool("go_redis", "github.com/redis/go-redis", "golang-github-redis-go-redis-dev, after Debian 13");
 }
 
 #[track_caller]

@@ -63,6 +63,20 @@ fn the_list_has_the_clients_of_both_workers() {
 }
 
 #[test]
+fn clients_are_told_the_version_that_the_operator_says() {
+    for (options, version) in [(&[][..], "7.0.15"), (&["redis_version: 8.0.2"], "8.0.2")] {
+        let farm = Farm::redis(1, options);
+        let mut client = farm.client();
+        let hello = client.ask(&["HELLO"]);
+        let wanted = format!("$7\r\nversion\r\n${}\r\n{version}\r\n", version.len());
+        assert!(String::from_utf8_lossy(&hello).contains(&wanted), "{}", hello.escape_ascii());
+        let info = client.ask(&["INFO", "server"]);
+        let wanted = format!("redis_version:{version}\r\n");
+        assert!(String::from_utf8_lossy(&info).contains(&wanted), "{}", info.escape_ascii());
+    }
+}
+
+#[test]
 fn a_client_closes_others_on_whichever_worker_they_are() {
     let farm = Farm::redis(2, &[]);
     let mut killer = farm.client();
