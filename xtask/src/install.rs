@@ -1,4 +1,4 @@
-//! What the tests need besides Rust: real servers to run against, Python and Node.js to run client libraries with, and
+//! What the tests need besides Rust: real servers to run against, Python, Node.js and Go to run client libraries with, and
 //! valgrind and strace to count with.
 //!
 //! On Debian and what derives from it, what is missing is installed; elsewhere a sentence says what to install.
@@ -24,6 +24,11 @@ const NEEDS: &[Need] = &[
     Need { package: "python3-venv", probe: &["python3", "-c", "import venv, ensurepip"] },
     Need { package: "nodejs", probe: &["node"] },
     Need { package: "npm", probe: &["npm"] },
+    Need { package: "golang-go", probe: &["go"] },
+    Need {
+        package: "golang-github-gomodule-redigo-dev",
+        probe: &["test", "-d", "/usr/share/gocode/src/github.com/gomodule/redigo"],
+    },
 ];
 
 /// Installs what is missing. Fails where that cannot be done, naming what is missing.

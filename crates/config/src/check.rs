@@ -151,6 +151,7 @@ fn check_pool(name: &Word, fields: &mut Fields<'_, '_>, resolve: &Resolve<'_>) -
         redis_auth,
         redis_db: fields.value("redis_db", read::number),
         redis_db_fixed: fields.value("redis_db_fixed", read::boolean),
+        redis_version: fields.value("redis_version", read::version),
         tcpkeepalive: fields.value("tcpkeepalive", read::boolean),
         reuseport: fields.value("reuseport", read::boolean),
         preconnect: fields.value("preconnect", read::boolean),

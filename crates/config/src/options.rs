@@ -122,6 +122,8 @@ pub const POOL: &[Row] = &[
         "What becomes of commands that cashew does not know, such as those of modules and of newer releases: redis' own error (`refuse`), or a server of the pool is asked which commands it has, at start and whenever a server is back (`learn`). Those that are learnt go to the server of their keys; what has no key, may wait, or is about the connection or the server itself is refused. Redis pools only."),
     row("redis_db_fixed", Bool, "", "false", Cashew,
         "`true`: clients may not SELECT another database than `redis_db`. `false`: each may select any that the servers have, for itself alone; each database in use takes as many connections to every server as the pool's own. The servers should have equally many databases. Redis pools only."),
+    row("redis_version", Text, "", "7.0.15", Cashew,
+        "The version of redis that clients are told (HELLO, INFO); client libraries and frameworks go by it to find out what they may use, and some refuse older ones. Say that of the oldest server of the pool, such as `8.0.2`, where they are newer than redis 7.0; it changes nothing else. Redis pools only."),
     row("max_ejected_percent", Number { min: 0, max: 100 }, "percent of the servers", "100", Cashew,
         "With `on_failure: eject` or `standby`, the most servers that may be out at once; further ones stay in and fail."),
     row("fail_fast", Bool, "", "true", Cashew,

@@ -132,6 +132,16 @@ pub(crate) fn reply_text(_: &Row, text: &str) -> Result<String, String> {
     }
 }
 
+/// A version of redis: three numbers, of which clients take the first two for the features.
+pub(crate) fn version(_: &Row, text: &str) -> Result<String, String> {
+    let is_number =
+        |part: &str| (1..=4).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+    match text.split('.').count() == 3 && text.split('.').all(is_number) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("must be a version of three numbers, such as 7.4.0, found \"{text}\"")),
+    }
+}
+
 pub(crate) fn commands(_: &Row, text: &str) -> Result<Vec<String>, String> {
     let names = text.split([' ', ',']).filter(|name| !name.is_empty());
     Ok(names.map(str::to_owned).collect())

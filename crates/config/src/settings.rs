@@ -47,6 +47,8 @@ pub struct Pool {
     pub redis_db: u32,
     /// Whether clients may not select another.
     pub redis_db_fixed: bool,
+    /// The version of redis that clients are told: three numbers with points between.
+    pub redis_version: String,
     /// Keep-alive probes on client connections.
     pub tcpkeepalive: bool,
     /// Share the listening address with other processes.

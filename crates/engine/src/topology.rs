@@ -67,6 +67,8 @@ pub struct PoolView {
     pub redis_db: u32,
     /// Whether they may not select another.
     pub redis_db_fixed: bool,
+    /// The version of redis that they are told. Client libraries switch features on by it.
+    pub redis_version: String,
     /// Bounds of what is read.
     pub limits: Limits,
     /// Requests and replies of which at least so many bytes are still to come are passed on as they come, over
@@ -235,6 +237,7 @@ impl PoolView {
             redis_auth: pool.redis_auth.clone().map(Into::into),
             redis_db: pool.redis_db,
             redis_db_fixed: pool.redis_db_fixed,
+            redis_version: pool.redis_version.clone(),
             limits: limits(pool),
             stream_from: size(pool.stream_from),
             client_max_pipeline: pool.client_max_pipeline.max(1),

@@ -4,10 +4,13 @@
 //! Servers are therefore asked for their process id; one that is not ours, or one that ended at once, means
 //! another try.
 
+use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::client::{Client, resp};
@@ -73,12 +76,27 @@ impl RedisServer {
         Client::connect(self.addr()).expect("the server accepts")
     }
 
+    /// The program that is started: redis-server, or whatever `CASHEW_TEST_REDIS` names, such as another release of it
+    /// or valkey-server.
+    pub fn program() -> OsString {
+        std::env::var_os("CASHEW_TEST_REDIS").unwrap_or_else(|| "redis-server".into())
+    }
+
+    /// Whether it is a redis 7.0: what that says is what the proxy says where it answers itself.
+    pub fn speaks_7_0() -> bool {
+        static SPEAKS: OnceLock<bool> = OnceLock::new();
+        *SPEAKS.get_or_init(|| {
+            let output = Command::new(RedisServer::program()).arg("--version").output();
+            output.is_ok_and(|output| output.stdout.starts_with(b"Redis server v=7.0."))
+        })
+    }
+
     fn launch(port: u16, args: &[&str]) -> io::Result<Process> {
         let port_text = port.to_string();
         let base = ["--port", &port_text, "--bind", "127.0.0.1", "--unixsocket", "redis.sock"];
         let quiet = ["--save", "", "--appendonly", "no", "--daemonize", "no"];
         let all: Vec<&str> = base.iter().chain(&quiet).chain(args).copied().collect();
-        let mut process = Process::start("redis-server", all, "apt-get install redis-server")?;
+        let mut process = Process::start(RedisServer::program(), all, "apt-get install redis-server")?;
         answers(&mut process, |pid| {
             let mut client = Client::connect_port(port).ok()?;
             client.set_deadline(PROBE);

@@ -1,5 +1,7 @@
 """redis-py with a cache of its own against the proxy: it never goes on reading what another client has changed.
 
+The library wants to be told of redis 7.4 or newer (`redis_version`).
+
 Usage: redis_py_cached.py PORT
 """
 
@@ -8,12 +10,8 @@ import time
 
 import redis
 from redis.cache import CacheConfig
-from redis.connection import CacheProxyConnection
 
 port = int(sys.argv[1])
-# The library trusts servers from this version on. The proxy tells the version whose commands it serves, which is older; all
-# that caching needs is there.
-CacheProxyConnection.MIN_ALLOWED_VERSION = "7.0.0"
 KEYS = [f"key:{n}" for n in range(40)]
 
 

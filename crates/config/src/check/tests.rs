@@ -30,6 +30,7 @@ fn a_full_file_means_what_it_says() {
             redis_auth: Some("secret".into()),
             redis_db: 3,
             redis_db_fixed: true,
+            redis_version: "8.0.2".into(),
             tcpkeepalive: true,
             reuseport: true,
             preconnect: true,
@@ -165,6 +166,10 @@ fn each_mistake_is_told() {
         ("timeout_auto_min: 0", r#""timeout_auto_min" must be at least 1, found 0"#),
         ("backlog: auto", r#""backlog" must be a number of connections, found "auto""#),
         ("backlog: -1", r#"x.yml:3: pool 'alpha': "backlog" must be a number of connections, found "-1""#),
+        (
+            "redis_version: 7.4",
+            r#"x.yml:3: pool 'alpha': "redis_version" must be a version of three numbers, such as 7.4.0, found "7.4""#,
+        ),
         ("redis_db: one", r#"x.yml:3: pool 'alpha': "redis_db" must be a number, found "one""#),
         (
             "timeout: 4294967297",
@@ -351,6 +356,7 @@ alpha:
   redis_auth: secret
   redis_db: 3
   redis_db_fixed: true
+  redis_version: 8.0.2
   tcpkeepalive: true
   reuseport: true
   preconnect: true

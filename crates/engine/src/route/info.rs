@@ -1,6 +1,5 @@
 //! INFO: of the proxy and the client's pool, in redis' form. What has no meaning here is left out, not made up.
 
-use super::local::REDIS_VERSION;
 use crate::core::Core;
 use stats::{PoolMetric, WorkerMetric};
 use wire::args::ArgView;
@@ -39,8 +38,9 @@ impl Core {
             (
                 "Server",
                 format!(
-                    "redis_version:{REDIS_VERSION}\r\nredis_mode:{}\r\ncashew_version:{}\r\nos:{} {}\r\n\
+                    "redis_version:{}\r\nredis_mode:{}\r\ncashew_version:{}\r\nos:{} {}\r\n\
                      process_id:{}\r\ntcp_port:{port}\r\nuptime_in_seconds:{uptime}\r\nuptime_in_days:{}\r\n",
+                    view.redis_version,
                     self.redis_mode(c),
                     self.process.version,
                     std::env::consts::OS,

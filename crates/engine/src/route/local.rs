@@ -9,10 +9,6 @@ use crate::route::walk::OF_SERVER;
 use wire::args::ArgView;
 use wire::resp::encode;
 
-/// The version of redis that clients are told: the newest whose commands and replies all its
-/// single-server parts are served with. Client libraries switch features on by it.
-pub(super) const REDIS_VERSION: &str = "7.0.15";
-
 impl Core {
     pub(crate) fn route_local(&mut self, c: u32, command: &'static Command, local: Local, args: ArgView<'_>) {
         let resp3 = self.replies.clients[c].resp3;
@@ -131,7 +127,8 @@ impl Core {
                 self.speak(c, Mode { resp3, ..self.mode(c) });
                 let number = self.replies.clients[c].number;
                 let mode = self.redis_mode(c);
-                self.answer_now(c, |out| write_hello(out, number, resp3, mode));
+                let version = self.view(c).redis_version.clone();
+                self.answer_now(c, |out| write_hello(out, number, resp3, mode, &version));
             }
         }
     }
@@ -238,9 +235,9 @@ pub(crate) fn write_text(text: &[u8], resp3: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_hello(out: &mut Vec<u8>, number: u64, resp3: bool, mode: &str) {
+fn write_hello(out: &mut Vec<u8>, number: u64, resp3: bool, mode: &str, version: &str) {
     encode::map_header(7, resp3, out);
-    for (name, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
+    for (name, value) in [("server", "redis"), ("version", version)] {
         encode::bulk(name.as_bytes(), out);
         encode::bulk(value.as_bytes(), out);
     }

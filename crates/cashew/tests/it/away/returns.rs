@@ -205,12 +205,11 @@ fn a_server_that_cannot_be_emptied_stays_out_and_the_log_says_why() {
         pool.order("drain alpha s0");
         pool.order("restore alpha s0");
         pool.wait_state("s0", "ejected");
-        let log = pool.log();
-        assert!(
-            log.contains("server 's0' cannot serve again yet, next probe in 60000 ms: it answers"),
-            "{log}"
-        );
-        assert!(log.contains(why), "{log}");
+        wait::until("the log to say why", || {
+            let log = pool.log();
+            let told = log.contains("server 's0' cannot serve again yet, next probe in 60000 ms: it answers");
+            told && log.contains(why)
+        });
         let mut client = pool.client();
         wait::until("the key to go elsewhere", || client.found(&keys[0]).is_none());
     }

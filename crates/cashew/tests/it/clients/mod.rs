@@ -1,5 +1,6 @@
 //! Client libraries as applications use them, unchanged. What those of other languages do is in `tests/clients`.
 
+mod go;
 mod node;
 mod python;
 mod redis_cli;

@@ -32,7 +32,8 @@ fn redis_py_for_clusters() {
 
 #[test]
 fn redis_py_with_a_cache() {
-    for (threads, options) in [(1, &[][..]), (2, &["server_connections: 3"])] {
+    let version = "redis_version: 7.4.0";
+    for (threads, options) in [(1, &[version][..]), (2, &[version, "server_connections: 3"])] {
         let farm = Farm::redis(threads, options);
         run("redis_py_cached.py", &[&farm.port().to_string()]);
     }

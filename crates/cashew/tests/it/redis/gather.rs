@@ -74,7 +74,7 @@ fn sets_and_sorted_sets_come_out_as_on_one_server_in_resp3() {
 fn random_requests(protocol: &str, seed: u64) {
     let mut both = Both::new(protocol, &[GATHER]);
     let mut random = Random::new(seed);
-    let scores = ["0", "-0", "1", "2", "2.5", "0.1", "-3.3", "1e20", "1e-9", "inf", "-inf", "123456789.125"];
+    let scores = ["0", "-0", "1", "2", "2.5", "0.1", "-3.3", "1e19", "1e-9", "inf", "-inf", "123456789.125"];
     for round in 0..8 {
         both.pool.ask(&["FLUSHALL"]);
         both.direct.ask(&["FLUSHALL"]);

@@ -1,0 +1,3 @@
+module go_redis
+
+go 1.22
