@@ -133,7 +133,7 @@ fn a_monitor_is_answered_as_by_a_server() {
             let text = String::from_utf8_lossy(&reply).into_owned();
             all.push(match text.split_once("] ") {
                 Some((head, words)) if head.starts_with("+1") => words.trim_end().to_owned(),
-                _ if text.contains("\r\nredis\r\n") => "hello".to_owned(),
+                _ if text.contains("\r\nserver\r\n") => "hello".to_owned(),
                 _ => text,
             });
         }

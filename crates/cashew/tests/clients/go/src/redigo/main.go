@@ -295,8 +295,17 @@ func errorsAndAfter(c redis.Conn) {
 	fails("WRONGTYPE", c, "LPUSH", "e:1", "x")
 	fails("CROSSSLOT", c, "SUNION", many("e")...)
 	fails("unknown command", c, "NOSUCHCOMMAND")
-	fails("does not pass on", c, "MONITOR")
+	fails("does not pass on", c, "SHUTDOWN")
 	is(says(c, "GET", "e:1"), "text")
+}
+
+func monitoring(c redis.Conn) {
+	monitor := dial()
+	defer monitor.Close()
+	is(says(monitor, "MONITOR"), "OK")
+	is(says(c, "SET", "seen", "by all"), "OK")
+	for !strings.HasSuffix(must(redis.String(monitor.Receive())).(string), `"SET" "seen" "by all"`) {
+	}
 }
 
 // Many goroutines over the connections of one pool.
@@ -343,7 +352,7 @@ func main() {
 	p := pool(redis.DialClientName("app"))
 	c := p.Get()
 	is(says(c, "FLUSHALL"), "OK")
-	for _, does := range []func(redis.Conn){values, pipelines, transactions, waiting, listening, scans, scripts, databases, errorsAndAfter} {
+	for _, does := range []func(redis.Conn){values, pipelines, transactions, waiting, listening, scans, scripts, databases, errorsAndAfter, monitoring} {
 		does(c)
 	}
 	must(nil, c.Close())
