@@ -238,17 +238,7 @@ impl Core {
         {
             return false;
         }
-        let (now, conn) = (self.now.mono_us, &self.conns[s]);
-        let silent = conn.phase == Phase::Ready && conn.heard_us.saturating_add(FEED_LOOK_US) <= now;
-        let asked = conn.queue.front().map(|entry| entry.at_us);
-        if silent && asked.is_some_and(|at| at.saturating_add(FEED_LOOK_US) <= now) {
-            self.lose_conn(s, crate::error::Cause::TimedOut);
-            return true;
-        }
-        if silent && asked.is_none() {
-            self.send(s, Target::Nobody, Care::default(), |out| encode::request([b"PING".as_slice()], out));
-        }
-        self.arm_idle(s, now.saturating_add(FEED_LOOK_US));
+        self.check_silence(s);
         true
     }
 }
