@@ -3,7 +3,7 @@
 use super::own::Writer;
 use super::reads::Read;
 use super::tell::{FORGET_ALL, changed};
-use super::{Mode, Tracker};
+use super::{Tracker, Wants};
 use crate::command::{self, Command, Flags};
 use crate::core::Core;
 use crate::limits::{FEED_LOOK_US, TRACKED_KEYS_PER_REQUEST};
@@ -28,7 +28,7 @@ impl Core {
 
     /// Whether what a client reads goes over connections on which servers say what of it changes.
     pub(crate) fn is_reader(&self, c: u32) -> bool {
-        self.tracker(c).is_some_and(|tracker| tracker.mode != Mode::Broadcast)
+        self.tracker(c).is_some_and(|tracker| tracker.wants != Wants::Broadcast)
     }
 
     /// A client that tracks has asked something, which is under way if it is not answered yet.
