@@ -322,7 +322,7 @@ impl Plane {
                     let timeout = follow::timeout(&self.shard, pool, server);
                     let (settings, done) = (self.settings.clone(), self.probes.0.clone());
                     let standby = settings.pools[pool].servers[server].standby;
-                    let urgent = settings.pools[pool].auto_eject_hosts && !standby && health.is_in();
+                    let urgent = settings.pools[pool].on_failure.ejects() && !standby && health.is_in();
                     tokio::task::spawn_local(async move {
                         let answered = probe::probe(&settings.pools[pool], server, timeout, urgent).await;
                         // Nobody listens only when the process is ending.
