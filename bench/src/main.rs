@@ -43,6 +43,8 @@ mod turn;
 use anyhow::Result;
 use cli::{Action, USAGE, parse};
 use record::{Record, bench_dir};
+use std::fmt::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -58,20 +60,34 @@ fn main() -> ExitCode {
     }
 }
 
+/// Prints what was asked for. Who reads it may have enough before its end (`| head`).
+fn say(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn list() -> Result<String> {
+    let mut text = String::new();
+    for set in scenario::SETS {
+        writeln!(text, "--set {}: {}", set.name, set.what)?;
+        for row in scenario::select(Some(set.name), None)? {
+            writeln!(text, "  {:20} {}", row.name(), row.describe())?;
+        }
+    }
+    writeln!(text, "memory:")?;
+    for row in memory::SITUATIONS {
+        writeln!(text, "  {:20} {}", row.name, row.what)?;
+    }
+    Ok(text)
+}
+
 fn run(action: Action) -> Result<ExitCode> {
     match action {
-        Action::Help => println!("{USAGE}"),
-        Action::List => {
-            for set in scenario::SETS {
-                println!("--set {}: {}", set.name, set.what);
-                for row in scenario::select(Some(set.name), None)? {
-                    println!("  {:20} {}", row.name(), row.describe());
-                }
-            }
-            println!("memory:");
-            memory::SITUATIONS.iter().for_each(|row| println!("  {:20} {}", row.name, row.what));
-        }
-        Action::Show(file) => print!("{}", show(file.as_ref())?),
+        Action::Help => say(&format!("{USAGE}\n"))?,
+        Action::List => say(&list()?)?,
+        Action::Show(file) => say(&show(file.as_ref())?)?,
         Action::Document(options) => document::document(&options)?,
         Action::All(options) => all::all(&options, &*stop_flag()?)?,
         Action::Relief(options) => return run_relief(&options),

@@ -11,9 +11,8 @@ use engine::error::Cause;
 use engine::id::{ClientId, ConnId};
 use engine::topology::{Standing, Topology};
 use engine::{Core, Input, Now, Output, Process};
-use stats::{EventRing, Layout, PoolLayout, PoolMetric, Registry, Shard};
+use stats::{PoolMetric, Registry, Shard};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use wire::Limits;
 use wire::resp::{ReplyParse, ReplyScan};
 
@@ -55,19 +54,11 @@ impl Session {
         let mut view = Topology::new(&settings, |_, _| Standing::In).pools.remove(0);
         view.stream_from = stream_from;
         assert_eq!(view.protocol, Protocol::Redis);
-        let servers = view.servers.iter().map(|server| server.name.clone()).collect();
-        let layout = Layout { pools: vec![PoolLayout { name: view.name.clone(), servers }] };
-        let registry = Arc::new(Registry::new(layout, 1));
+        let topology = Arc::new(Topology::of(vec![view]));
+        let registry = Arc::new(Registry::new(topology.layout(), 1));
         let shard = registry.shards()[0].clone();
-        let process = Process {
-            version: "0.0.0",
-            started_us: 0,
-            pid: 1,
-            next_client: AtomicU64::new(1),
-            registry,
-            events: Arc::new(EventRing::new(16)),
-        };
-        let core = Core::new(Arc::new(process), Arc::new(Topology::of(vec![view])), shard.clone(), 1);
+        let process = Process::new("0.0.0", 1, registry, 16);
+        let core = Core::new(Arc::new(process), topology, shard.clone(), 1);
         let mut session = Session { core, shard, now_us: 0, clients: Vec::new(), conns: Vec::new() };
         session.later(1_000_000);
         for place in 0..3 {

@@ -155,7 +155,6 @@ fn check_pool(name: &Word, fields: &mut Fields<'_, '_>, resolve: &Resolve<'_>) -
         tcpkeepalive: fields.value("tcpkeepalive", read::boolean),
         reuseport: fields.value("reuseport", read::boolean),
         preconnect: fields.value("preconnect", read::boolean),
-        auto_eject_hosts: on_failure != OnFailure::Error,
         server_connections: fields.value("server_connections", read::number),
         server_retry_timeout: fields.value("server_retry_timeout", read::millis),
         // twemproxy counts a failure before it compares, so 0 acts as 1.

@@ -55,8 +55,6 @@ pub struct Pool {
     pub reuseport: bool,
     /// Connect to the servers at start.
     pub preconnect: bool,
-    /// Take failing servers out for a while: for every `on_failure` but `error`.
-    pub auto_eject_hosts: bool,
     /// The most connections to one server, at least 1.
     pub server_connections: u32,
     /// How long an ejected server stays out.
@@ -168,6 +166,13 @@ pub enum OnFailure {
     Error,
     /// The servers marked `standby` take them until it is back; what is written there lives so long at most.
     Standby(Millis),
+}
+
+impl OnFailure {
+    /// Whether failing servers are taken out for a while.
+    pub fn ejects(self) -> bool {
+        self != OnFailure::Error
+    }
 }
 
 /// What happens to a server's old data before it serves again.

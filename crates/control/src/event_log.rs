@@ -61,7 +61,6 @@ impl EventLog {
 
 fn level(severity: Severity) -> Level {
     match severity {
-        Severity::Notice => Level::Notice,
         Severity::Warning => Level::Warning,
         Severity::Error => Level::Error,
     }
@@ -75,7 +74,7 @@ mod tests {
     fn a_flood_of_one_kind_is_cut_and_counted() {
         let mut log = EventLog::default();
         let refused = Event::ClientRefused { pool: 0, client: None, limit: 10 };
-        let other = Event::ServerReturned { pool: 0, server: 0 };
+        let other = Event::RecordOverflowed { pool: 0, server: 0 };
         let shown = (0..1000).filter(|_| log.take(&refused)).count();
         assert_eq!(shown, LINES_PER_PERIOD as usize);
         assert!(log.take(&other), "another kind is still heard");

@@ -13,7 +13,7 @@ impl Plane {
         let pool = &self.settings.pools[pool];
         Rules {
             // Nobody stands in for a standby.
-            ejects: pool.auto_eject_hosts && !pool.servers[server].standby,
+            ejects: pool.on_failure.ejects() && !pool.servers[server].standby,
             failure_limit: pool.server_failure_limit,
             retry_after: Duration::from_millis(pool.server_retry_timeout.0),
         }

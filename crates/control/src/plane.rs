@@ -27,7 +27,6 @@ use std::io;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Runtime;
@@ -112,17 +111,9 @@ impl Plane {
         let Options { settings, process: asked, workers: count, version, log, ready: _ } = options;
         let layout = Layout { pools: settings.pools.iter().map(pool_layout).collect() };
         let registry = Arc::new(Registry::new(layout, count + 1));
-        let events = Arc::new(EventRing::new(EVENTS));
         let pool_max = settings.pools.iter().map(|pool| u64::from(pool.client_connections));
         let gate = Arc::new(Gate::new(count, capacity.client_conns, pool_max));
-        let process = Arc::new(Process {
-            version,
-            started_us: 0,
-            pid: std::process::id(),
-            next_client: AtomicU64::new(1),
-            registry: registry.clone(),
-            events: events.clone(),
-        });
+        let process = Arc::new(Process::new(version, std::process::id(), registry.clone(), EVENTS));
         let (notify, notices) = unbounded_channel();
         let handles: Vec<Handle> = (0..count).map(|_| Handle::new()).collect::<io::Result<_>>()?;
         let started = Instant::now();
@@ -176,7 +167,7 @@ impl Plane {
             settings: Rc::new(settings),
             log,
             registry,
-            events,
+            events: process.events.clone(),
             event_log: EventLog::default(),
             heap: Heap::new(started),
             views,
@@ -331,7 +322,7 @@ impl Plane {
                     let timeout = follow::timeout(&self.shard, pool, server);
                     let (settings, done) = (self.settings.clone(), self.probes.0.clone());
                     let standby = settings.pools[pool].servers[server].standby;
-                    let urgent = settings.pools[pool].auto_eject_hosts && !standby && health.is_in();
+                    let urgent = settings.pools[pool].on_failure.ejects() && !standby && health.is_in();
                     tokio::task::spawn_local(async move {
                         let answered = probe::probe(&settings.pools[pool], server, timeout, urgent).await;
                         // Nobody listens only when the process is ending.

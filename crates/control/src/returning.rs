@@ -95,7 +95,7 @@ impl Plane {
     /// Where health and orders want a server to be.
     fn wanted(&self, pool: usize, server: usize) -> Standing {
         let settings = &self.settings.pools[pool];
-        let others_take_over = settings.auto_eject_hosts && !settings.servers[server].standby;
+        let others_take_over = settings.on_failure.ejects() && !settings.servers[server].standby;
         match (self.drained[pool][server], self.health[pool][server].is_in()) {
             (true, _) if others_take_over => Standing::Out,
             (true, _) => Standing::Drained,

@@ -195,12 +195,12 @@ impl Core {
     pub(crate) fn await_deletes(&mut self, c: u32) {
         let pool = self.replies.clients[c].pool;
         for server in 0..self.absences[pool as usize].len() as u32 {
-            self.awaits_deletes(c, server);
+            self.await_deletes_on(c, server);
         }
     }
 
     /// The same for one server. Whether there is something to wait for.
-    pub(crate) fn awaits_deletes(&mut self, c: u32, server: u32) -> bool {
+    pub(crate) fn await_deletes_on(&mut self, c: u32, server: u32) -> bool {
         let (pool, slot) = (self.replies.clients[c].pool, self.slot(c));
         if self.owes_deletes(pool, server)
             && let Ok(conn) = self.usable_conn(pool, server, slot)

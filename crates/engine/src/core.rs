@@ -21,7 +21,7 @@ use crate::survey::Survey;
 use crate::topology::{PoolView, Topology};
 use crate::tracking::Tracking;
 use config::Protocol;
-use stats::{PoolMetric, Registry, Shard, WorkerMetric};
+use stats::{EventRing, PoolMetric, Registry, Shard, WorkerMetric};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,7 +41,15 @@ pub struct Process {
     /// All workers' counters, for INFO.
     pub registry: Arc<Registry>,
     /// Where workers leave what the log should tell.
-    pub events: Arc<stats::EventRing>,
+    pub events: Arc<EventRing>,
+}
+
+impl Process {
+    /// A process that starts now, at 0 of its clock; `events` may wait for the log.
+    pub fn new(version: &'static str, pid: u32, registry: Arc<Registry>, events: usize) -> Process {
+        let events = Arc::new(EventRing::new(events));
+        Process { version, started_us: 0, pid, next_client: AtomicU64::new(1), registry, events }
+    }
 }
 
 /// The proxy as one worker runs it, without I/O.

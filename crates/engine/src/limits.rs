@@ -44,6 +44,13 @@ pub const SLOWEST_RECONNECT_US: u64 = 2_000_000;
 
 const _: () = assert!(FIRST_RECONNECT_US < SLOWEST_RECONNECT_US);
 
+/// How long to wait after an attempt that failed, where `before` others in a row had failed already.
+pub const fn reconnect_wait_us(before: u32) -> u64 {
+    let doubled = if before < 8 { before } else { 8 };
+    let wait = FIRST_RECONNECT_US << doubled;
+    if wait < SLOWEST_RECONNECT_US { wait } else { SLOWEST_RECONNECT_US }
+}
+
 /// So many bytes of a large request may wait for a server's socket before its client is read no further; it is read on
 /// at half of that.
 pub const TRANSFER_BYTES: usize = 1 << 20;

@@ -7,7 +7,7 @@ use crate::error::Cause;
 use crate::functions::Functions;
 use crate::gather::Form;
 use crate::id::ConnId;
-use crate::limits::{FIRST_RECONNECT_US, SLOWEST_RECONNECT_US};
+use crate::limits::reconnect_wait_us;
 use crate::monitor::Monitored;
 use crate::output::Output;
 use crate::request::{Step, Target};
@@ -242,7 +242,7 @@ impl Core {
     pub(crate) fn back_off(&mut self, pool: u32, server: u32) {
         let chance = u64::from(self.draw());
         let state = &mut self.pools[pool as usize].servers[server as usize];
-        let wait = (FIRST_RECONNECT_US << state.refused.min(8)).min(SLOWEST_RECONNECT_US);
+        let wait = reconnect_wait_us(state.refused);
         state.refused = state.refused.saturating_add(1);
         let later = wait / 4 * chance / u64::from(u32::MAX);
         state.connect_from_us = self.now.mono_us.saturating_add(wait + later);

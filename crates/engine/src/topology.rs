@@ -8,6 +8,7 @@ use config::{
     Server, Settings, UnknownCommands,
 };
 use placement::{DistributionKind, Member, Placement, Ring};
+use stats::{Layout, PoolLayout};
 use std::sync::Arc;
 use wire::limits::Limits;
 
@@ -147,6 +148,15 @@ impl Topology {
     pub fn new(settings: &Settings, standing: impl Fn(usize, usize) -> Standing) -> Topology {
         let pools = settings.pools.iter().enumerate();
         Topology::of(pools.map(|(p, pool)| PoolView::new(pool, |s| standing(p, s))).collect())
+    }
+
+    /// Which pools and servers there are, for counters.
+    pub fn layout(&self) -> Layout {
+        let pools = self.pools.iter().map(|pool| PoolLayout {
+            name: pool.name.clone(),
+            servers: pool.servers.iter().map(|server| server.name.clone()).collect(),
+        });
+        Layout { pools: pools.collect() }
     }
 
     /// The view of the same `settings` now. Pools whose servers stand as they did are copied: laying out their servers anew

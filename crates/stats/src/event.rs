@@ -37,10 +37,6 @@ pub enum Event {
     ServerProtocolError { pool: u32, server: u32, reason: Text },
     /// A server refused what every connection to it begins with (`AUTH`, `SELECT`, ...).
     HandshakeRefused { pool: u32, server: u32, command: &'static str, reply: Text },
-    /// A server failed too often and gets no requests until it is tried again.
-    ServerEjected { pool: u32, server: u32, failures: u32, retry_ms: u64 },
-    /// An ejected server gets requests again.
-    ServerReturned { pool: u32, server: u32 },
     /// So much was written elsewhere while a server is away that it is no longer remembered key by key.
     RecordOverflowed { pool: u32, server: u32 },
     /// A standby server did not take the bound of a key's TTL, and keeps the key longer.
@@ -50,8 +46,6 @@ pub enum Event {
 /// How urgent an event is to an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Good to know.
-    Notice,
     /// One client's or connection's trouble.
     Warning,
     /// Requests fail until something is done.
@@ -62,7 +56,6 @@ impl Event {
     /// How urgent it is.
     pub fn severity(&self) -> Severity {
         match self {
-            Event::ServerReturned { .. } => Severity::Notice,
             Event::ClientProtocolError { .. }
             | Event::ClientRefused { .. }
             | Event::ClientOverflow { .. }
@@ -74,8 +67,7 @@ impl Event {
             Event::AcceptFailed { .. }
             | Event::ServerProtocolError { .. }
             | Event::HandshakeRefused { .. }
-            | Event::StandbyTtlRefused { .. }
-            | Event::ServerEjected { .. } => Severity::Error,
+            | Event::StandbyTtlRefused { .. } => Severity::Error,
         }
     }
 }
@@ -123,7 +115,7 @@ mod tests {
     #[test]
     fn a_full_ring_drops_the_newest_and_counts() {
         let ring = EventRing::new(3);
-        let event = |server| Event::ServerReturned { pool: 0, server };
+        let event = |server| Event::RecordOverflowed { pool: 0, server };
         let kept: Vec<bool> = (0..5).map(|server| ring.push(event(server))).collect();
         assert_eq!(kept, [true, true, true, false, false]);
         assert_eq!(ring.dropped(), 2);
@@ -142,7 +134,9 @@ mod tests {
                 .map(|pool| {
                     let ring = &ring;
                     scope.spawn(move || {
-                        (0..EACH).filter(|&server| ring.push(Event::ServerReturned { pool, server })).count()
+                        (0..EACH)
+                            .filter(|&server| ring.push(Event::RecordOverflowed { pool, server }))
+                            .count()
                     })
                 })
                 .collect();

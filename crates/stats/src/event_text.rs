@@ -65,10 +65,6 @@ impl fmt::Display for Described<'_> {
             Event::HandshakeRefused { pool, server, command, reply } => {
                 write!(f, "{}: refused {command}: {reply}", at(pool, server))
             }
-            Event::ServerEjected { pool, server, failures, retry_ms } => {
-                write!(f, "{}: ejected after {failures} failures, retry in {retry_ms} ms", at(pool, server))
-            }
-            Event::ServerReturned { pool, server } => write!(f, "{}: gets requests again", at(pool, server)),
             Event::RecordOverflowed { pool, server } => write!(
                 f,
                 "{}: more keys were written elsewhere than are remembered, it will be emptied before it serves again",
@@ -147,7 +143,8 @@ mod tests {
             Event::ClientProtocolError { pool: 0, client: None, reason: "key is longer than 250".into() },
             "pool 'alpha': closed client on the unix socket: key is longer than 250",
         );
-        check(Event::ServerReturned { pool: 0, server: 7 }, "pool 'alpha': server #7: gets requests again");
-        check(Event::ServerReturned { pool: 7, server: 0 }, "pool #7: server #0: gets requests again");
+        let late = |pool, server| Event::ServerTimedOut { pool, server, requests: 2 };
+        check(late(0, 7), "pool 'alpha': server #7: no answer in time; 2 requests failed");
+        check(late(7, 0), "pool #7: server #0: no answer in time; 2 requests failed");
     }
 }

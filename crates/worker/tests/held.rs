@@ -3,13 +3,12 @@
 use engine::Process;
 use engine::topology::{Standing, Topology};
 use reactor::{Events, net};
-use stats::{EventRing, Layout, PoolLayout, Registry};
+use stats::Registry;
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 use worker::{Gate, Handle, Listener, Message, Setup, Worker};
 
@@ -85,9 +84,8 @@ impl Scene {
             "pool:\n  listen: 127.0.0.1:1\n  redis: true\n  hash: md5\n  servers:\n  - {a}:1\n  - {b}:1\n"
         );
         let settings = config::load(&text, &|_, _| unreachable!("no names")).expect("a good configuration");
-        let servers = vec!["a".into(), "b".into()];
-        let layout = Layout { pools: vec![PoolLayout { name: "pool".into(), servers }] };
-        let registry = Arc::new(Registry::new(layout, 1));
+        let topology = Arc::new(Topology::new(&settings, |_, _| Standing::In));
+        let registry = Arc::new(Registry::new(topology.layout(), 1));
         let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
         let socket = Arc::new(net::listen_tcp(any, 16, false).expect("a free port"));
         let listener = TcpListener::from(socket.as_fd().try_clone_to_owned().expect("descriptors"));
@@ -95,16 +93,9 @@ impl Scene {
         let handle = Handle::new().expect("descriptors");
         let worker = Worker::new(Setup {
             index: 0,
-            topology: Arc::new(Topology::new(&settings, |_, _| Standing::In)),
+            topology,
             shard: registry.shards()[0].clone(),
-            process: Arc::new(Process {
-                version: "0.0.0",
-                started_us: 0,
-                pid: 1,
-                next_client: AtomicU64::new(1),
-                registry,
-                events: Arc::new(EventRing::new(16)),
-            }),
+            process: Arc::new(Process::new("0.0.0", 1, registry, 16)),
             listeners: vec![Listener { socket, pool: 0, keepalive: false, refusal: "" }],
             gate: Arc::new(Gate::new(1, u64::MAX, [0].into_iter())),
             workers: vec![handle.clone()],

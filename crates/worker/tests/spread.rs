@@ -3,11 +3,10 @@
 use engine::Process;
 use engine::topology::{Standing, Topology};
 use reactor::net;
-use stats::{EventRing, Layout, PoolLayout, Registry, WorkerMetric};
+use stats::{Registry, WorkerMetric};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 use worker::{Gate, Handle, Listener, Message, Setup, Worker};
 
@@ -18,22 +17,14 @@ const TEXT: &str = "pool:\n  listen: 127.0.0.1:1\n  redis: true\n  servers:\n  -
 #[test]
 fn idle_clients_spread_over_all_workers() {
     let settings = config::load(TEXT, &|_, _| unreachable!("no names")).expect("a good configuration");
-    let layout = Layout { pools: vec![PoolLayout { name: "pool".into(), servers: vec!["s".into()] }] };
-    let registry = Arc::new(Registry::new(layout, WORKERS));
-    let process = Arc::new(Process {
-        version: "0.0.0",
-        started_us: 0,
-        pid: 1,
-        next_client: AtomicU64::new(1),
-        registry: registry.clone(),
-        events: Arc::new(EventRing::new(16)),
-    });
+    let topology = Arc::new(Topology::new(&settings, |_, _| Standing::In));
+    let registry = Arc::new(Registry::new(topology.layout(), WORKERS));
+    let process = Arc::new(Process::new("0.0.0", 1, registry.clone(), 16));
     let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
     let socket = Arc::new(net::listen_tcp(any, 512, false).expect("a free port"));
     let address = std::net::TcpListener::from(socket.as_fd().try_clone_to_owned().expect("descriptors"))
         .local_addr()
         .expect("it is bound");
-    let topology = Arc::new(Topology::new(&settings, |_, _| Standing::In));
     let gate = Arc::new(Gate::new(WORKERS, u64::MAX, [0].into_iter()));
     let handles: Vec<Handle> = (0..WORKERS).map(|_| Handle::new().expect("descriptors")).collect();
     let start = |index: usize| {

@@ -150,7 +150,7 @@ mod tests {
     fn a_server_or_a_pool_stands_by() {
         let pool = read(&file("on_failure: standby\n  standby: j:6379:3 spare")).expect("a good file");
         assert_eq!((pool.on_failure, pool.on_return), (OnFailure::Standby(Millis(10_000)), OnReturn::Keep));
-        assert!(pool.auto_eject_hosts, "failures are counted as for ejection");
+        assert!(pool.on_failure.ejects(), "failures are counted as for ejection");
         let own = [("a", "a", false), ("b", "b", false)];
         assert_eq!(names(&pool), [&own[..], &[("standby:spare", "spare", true)]].concat());
         assert_eq!(pool.own_servers().len(), 2);

@@ -34,7 +34,6 @@ fn a_full_file_means_what_it_says() {
             tcpkeepalive: true,
             reuseport: true,
             preconnect: true,
-            auto_eject_hosts: false,
             server_connections: 2,
             server_retry_timeout: Millis(2000),
             server_failure_limit: 1,

@@ -8,7 +8,7 @@ use super::{Asked, Kind};
 use crate::core::Core;
 use crate::databases::Mode;
 use crate::error::Cause;
-use crate::limits::{FEED_LOOK_US, FIRST_RECONNECT_US, SLOWEST_RECONNECT_US};
+use crate::limits::{FEED_LOOK_US, SLOWEST_RECONNECT_US, reconnect_wait_us};
 use crate::pinned::{Pin, Purpose};
 use crate::request::Target;
 use crate::server_conn::{Begun, Care, Phase, Scan};
@@ -56,7 +56,7 @@ impl Core {
         feed.failures = failures.saturating_add(1);
         let wait = match failures {
             0 => 0,
-            more => (FIRST_RECONNECT_US << more.min(8)).min(SLOWEST_RECONNECT_US),
+            more => reconnect_wait_us(more),
         };
         if feed.topics > 0 {
             self.pubsub.retries.push((self.now.mono_us.saturating_add(wait), pool, server));
@@ -197,16 +197,21 @@ impl Core {
         }
     }
 
-    /// Closes a connection that nobody needs, and asks a server that has been silent for long whether it is there.
+    /// Closes a connection that nobody needs, or sees to it that its server is there.
     pub(crate) fn look_after_feed(&mut self, s: u32) {
         let conn = &self.conns[s];
-        let (pool, server) = (conn.pool, conn.server);
-        let now = self.now.mono_us;
-        let asked = conn.queue.front().map(|entry| entry.at_us);
-        if self.pubsub.feed(pool, server).topics == 0 && asked.is_none() {
+        let (pool, server, idle) = (conn.pool, conn.server, conn.queue.is_empty());
+        if self.pubsub.feed(pool, server).topics == 0 && idle {
             return self.discard_conn(s);
         }
-        let conn = &self.conns[s];
+        self.check_silence(s);
+    }
+
+    /// Asks a server that has said nothing for long on a connection of which nobody asks much whether it is there, and
+    /// gives the connection up when it does not answer. Looks again later.
+    pub(crate) fn check_silence(&mut self, s: u32) {
+        let (now, conn) = (self.now.mono_us, &self.conns[s]);
+        let asked = conn.queue.front().map(|entry| entry.at_us);
         let silent = conn.phase == Phase::Ready && conn.heard_us.saturating_add(FEED_LOOK_US) <= now;
         if silent && asked.is_some_and(|at| at.saturating_add(FEED_LOOK_US) <= now) {
             return self.lose_conn(s, Cause::TimedOut);

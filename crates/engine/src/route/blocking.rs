@@ -26,7 +26,7 @@ impl Core {
         server: Option<u32>,
     ) -> bool {
         let client = &self.replies.clients[c];
-        if !client.is_done() || server.is_some_and(|server| self.awaits_deletes(c, server)) {
+        if !client.is_done() || server.is_some_and(|server| self.await_deletes_on(c, server)) {
             return false;
         }
         let pool = self.replies.clients[c].pool;

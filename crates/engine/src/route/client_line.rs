@@ -5,7 +5,7 @@ use crate::client::{About, Client};
 use crate::core::Core;
 use crate::id::ClientId;
 use crate::pubsub::Kind;
-use crate::tracking::Mode;
+use crate::tracking::Wants;
 use std::io::Write;
 
 /// How an address is written.
@@ -89,7 +89,7 @@ fn flags(client: &Client) -> String {
         ('x', session.transaction.is_some()),
         ('b', session.waits() && session.transaction.is_none()),
         ('t', tracking.is_some()),
-        ('B', tracking.is_some_and(|tracker| tracker.mode == Mode::Broadcast)),
+        ('B', tracking.is_some_and(|tracker| tracker.wants == Wants::Broadcast)),
     ];
     let flags: String = known.into_iter().filter(|(_, set)| *set).map(|(flag, _)| flag).collect();
     if flags.is_empty() { "N".to_owned() } else { flags }

@@ -310,7 +310,7 @@ impl Core {
                 self.say_error(c, text);
                 return true;
             }
-            _ if self.awaits_deletes(c, server) => return false,
+            _ if self.await_deletes_on(c, server) => return false,
             _ => match self.pin(c, server, Purpose::Watch) {
                 Ok(Some(s)) => {
                     let conn = self.conns.id(s);

@@ -9,7 +9,7 @@ use super::tell::{FORGET_ALL, changed};
 use crate::core::Core;
 use crate::deadline::NEVER;
 use crate::id::{ClientId, ConnId, Id};
-use crate::limits::{BROADCAST_PREFIXES, FEED_LOOK_US, FIRST_RECONNECT_US, SLOWEST_RECONNECT_US};
+use crate::limits::{BROADCAST_PREFIXES, FEED_LOOK_US, SLOWEST_RECONNECT_US, reconnect_wait_us};
 use crate::pinned::{Pin, Purpose};
 use crate::request::{Request, Target};
 use crate::server_conn::{Care, Phase};
@@ -286,7 +286,7 @@ impl Core {
         }
         let wait = match failures {
             0 => 0,
-            more => (FIRST_RECONNECT_US << more.min(8)).min(SLOWEST_RECONNECT_US),
+            more => reconnect_wait_us(more),
         };
         self.retry_source(pool, server, wait);
         if told {

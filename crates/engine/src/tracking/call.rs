@@ -1,6 +1,6 @@
 //! CLIENT TRACKING, CACHING, TRACKINGINFO and GETREDIR, in redis' words.
 
-use super::{Mode, Tracker};
+use super::{Tracker, Wants};
 use crate::core::Core;
 use crate::limits::{QUOTED_BYTES, TRACKED_PREFIX_BYTES};
 use wire::args::ArgView;
@@ -60,23 +60,23 @@ impl<'a> Wish<'a> {
         Ok(wish)
     }
 
-    fn mode(&self) -> Mode {
+    fn wants(&self) -> Wants {
         match (self.bcast, self.optin, self.optout) {
-            (true, ..) => Mode::Broadcast,
-            (_, true, _) => Mode::OptIn,
-            (_, _, true) => Mode::OptOut,
-            _ => Mode::Read,
+            (true, ..) => Wants::Broadcast,
+            (_, true, _) => Wants::OptIn,
+            (_, _, true) => Wants::OptOut,
+            _ => Wants::Read,
         }
     }
 
     /// Whether a client may switch to this from what it has.
     fn check(&self, tracker: Option<&Tracker>) -> Result<(), String> {
-        let now = tracker.map(|tracker| tracker.mode);
+        let now = tracker.map(|tracker| tracker.wants);
         let refuse = |text: &str| Err(text.to_owned());
         if !self.bcast && !self.prefixes.is_empty() {
             return refuse(NOT_BY_PREFIX);
         }
-        if now.is_some_and(|now| (now == Mode::Broadcast) != self.bcast) {
+        if now.is_some_and(|now| (now == Wants::Broadcast) != self.bcast) {
             return refuse(OTHER_BCAST);
         }
         if self.bcast && (self.optin || self.optout) {
@@ -85,7 +85,7 @@ impl<'a> Wish<'a> {
         if self.optin && self.optout {
             return refuse(OPT_BOTH);
         }
-        if (self.optin && now == Some(Mode::OptOut)) || (self.optout && now == Some(Mode::OptIn)) {
+        if (self.optin && now == Some(Wants::OptOut)) || (self.optout && now == Some(Wants::OptIn)) {
             return refuse(OTHER_OPT);
         }
         let overlaps = |a: &[u8], b: &[u8]| a.starts_with(b) || b.starts_with(a);
@@ -139,7 +139,7 @@ impl Core {
         let pool = self.replies.clients[c].pool;
         self.tracking.used.insert(pool);
         let tracker = self.session(c).tracking.get_or_insert_default();
-        (tracker.mode, tracker.noloop) = (wish.mode(), wish.noloop);
+        (tracker.wants, tracker.noloop) = (wish.wants(), wish.noloop);
         if !wish.bcast {
             self.tracking.pool(pool).readers.insert(c);
             self.track_reads(c);
@@ -178,7 +178,7 @@ impl Core {
     /// Nobody need keep anything for a client.
     pub(crate) fn leave_tracking(&mut self, c: u32, tracker: &Tracker) {
         let pool = self.replies.clients[c].pool;
-        if tracker.mode == Mode::Broadcast {
+        if tracker.wants == Wants::Broadcast {
             self.leave_broadcast(c, pool, tracker);
         }
         let state = self.tracking.pool(pool);
@@ -197,7 +197,9 @@ impl Core {
         let (yes, no) = (is("YES"), is("NO"));
         let error = match self.tracker_mut(c) {
             None => NOT_CACHING,
-            Some(tracker) if (yes && tracker.mode == Mode::OptIn) || (no && tracker.mode == Mode::OptOut) => {
+            Some(tracker)
+                if (yes && tracker.wants == Wants::OptIn) || (no && tracker.wants == Wants::OptOut) =>
+            {
                 tracker.caching = true;
                 return self.answer_now(c, |out| encode::simple(b"OK", out));
             }
@@ -220,14 +222,14 @@ impl Core {
         let mut flags = Vec::new();
         let mut prefixes = Vec::new();
         if let Some(tracker) = self.tracker(c) {
-            let (mode, caching) = (tracker.mode, tracker.caching);
+            let (wants, caching) = (tracker.wants, tracker.caching);
             let known = [
                 ("on", true),
-                ("bcast", mode == Mode::Broadcast),
-                ("optin", mode == Mode::OptIn),
-                ("caching-yes", mode == Mode::OptIn && caching),
-                ("optout", mode == Mode::OptOut),
-                ("caching-no", mode == Mode::OptOut && caching),
+                ("bcast", wants == Wants::Broadcast),
+                ("optin", wants == Wants::OptIn),
+                ("caching-yes", wants == Wants::OptIn && caching),
+                ("optout", wants == Wants::OptOut),
+                ("caching-no", wants == Wants::OptOut && caching),
                 ("noloop", tracker.noloop),
             ];
             flags.extend(known.into_iter().filter(|(_, set)| *set).map(|(flag, _)| flag));

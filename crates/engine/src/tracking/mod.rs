@@ -32,7 +32,7 @@ use std::collections::BTreeSet;
 /// What a client wants to be told of.
 #[derive(Debug, Default)]
 pub(crate) struct Tracker {
-    pub(crate) mode: Mode,
+    pub(crate) wants: Wants,
     pub(crate) noloop: bool,
     /// Whether CLIENT CACHING has said the other thing of what comes next.
     pub(crate) caching: bool,
@@ -44,7 +44,7 @@ pub(crate) struct Tracker {
 
 /// Which keys a client is told of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub(crate) enum Wants {
     /// Those that it reads.
     #[default]
     Read,
@@ -59,11 +59,11 @@ pub(crate) enum Mode {
 impl Tracker {
     /// Whether it is told of what it reads now.
     pub(crate) fn wants_reads(&self) -> bool {
-        match self.mode {
-            Mode::Read => true,
-            Mode::OptIn => self.caching,
-            Mode::OptOut => !self.caching,
-            Mode::Broadcast => false,
+        match self.wants {
+            Wants::Read => true,
+            Wants::OptIn => self.caching,
+            Wants::OptOut => !self.caching,
+            Wants::Broadcast => false,
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::own::Writer;
 use super::reads::Read;
 use super::tell::{FORGET_ALL, changed};
-use super::{Mode, Tracker};
+use super::{Tracker, Wants};
 use crate::command::{self, Command, Flags};
 use crate::core::Core;
 use crate::limits::{FEED_LOOK_US, TRACKED_KEYS_PER_REQUEST};
@@ -28,7 +28,7 @@ impl Core {
 
     /// Whether what a client reads goes over connections on which servers say what of it changes.
     pub(crate) fn is_reader(&self, c: u32) -> bool {
-        self.tracker(c).is_some_and(|tracker| tracker.mode != Mode::Broadcast)
+        self.tracker(c).is_some_and(|tracker| tracker.wants != Wants::Broadcast)
     }
 
     /// A client that tracks has asked something, which is under way if it is not answered yet.
@@ -238,17 +238,7 @@ impl Core {
         {
             return false;
         }
-        let (now, conn) = (self.now.mono_us, &self.conns[s]);
-        let silent = conn.phase == Phase::Ready && conn.heard_us.saturating_add(FEED_LOOK_US) <= now;
-        let asked = conn.queue.front().map(|entry| entry.at_us);
-        if silent && asked.is_some_and(|at| at.saturating_add(FEED_LOOK_US) <= now) {
-            self.lose_conn(s, crate::error::Cause::TimedOut);
-            return true;
-        }
-        if silent && asked.is_none() {
-            self.send(s, Target::Nobody, Care::default(), |out| encode::request([b"PING".as_slice()], out));
-        }
-        self.arm_idle(s, now.saturating_add(FEED_LOOK_US));
+        self.check_silence(s);
         true
     }
 }

@@ -6,9 +6,8 @@ use engine::error::Cause;
 use engine::id::{ClientId, ConnId};
 use engine::topology::{PoolView, Standing, Topology};
 use engine::{Closing, Core, Input, Now, Output, Process};
-use stats::{Event, EventRing, Layout, PoolLayout, Registry, ServerMetric};
+use stats::{Event, Registry, ServerMetric};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 pub(crate) struct Rig {
     pub(crate) core: Core,
@@ -97,19 +96,10 @@ pub(crate) fn requests(lines: &[&str]) -> Vec<u8> {
 
 impl Rig {
     pub(crate) fn new(view: PoolView) -> Rig {
-        let servers = view.servers.iter().map(|server| server.name.clone()).collect();
-        let layout = Layout { pools: vec![PoolLayout { name: view.name.clone(), servers }] };
-        let registry = Arc::new(Registry::new(layout, 1));
         let topology = Arc::new(Topology::of(vec![view]));
+        let registry = Arc::new(Registry::new(topology.layout(), 1));
         let shard = registry.shards()[0].clone();
-        let process = Process {
-            version: "0.0.0",
-            started_us: 0,
-            pid: 1,
-            next_client: AtomicU64::new(1),
-            registry: registry.clone(),
-            events: Arc::new(EventRing::new(16)),
-        };
+        let process = Process::new("0.0.0", 1, registry.clone(), 16);
         let process = Arc::new(process);
         let core = Core::new(process.clone(), topology.clone(), shard, 1);
         let (said, clients, conns) = (Vec::new(), Vec::new(), Vec::new());

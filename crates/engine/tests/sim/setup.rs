@@ -5,9 +5,8 @@ use crate::rng::Rng;
 use config::{Protocol, Settings};
 use engine::topology::{PoolView, Standing, Topology};
 use engine::{Core, Process};
-use stats::{EventRing, Layout, PoolLayout, Registry, Shard};
+use stats::{Registry, Shard};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use wire::Limits;
 
 /// The password of pools that have one.
@@ -112,20 +111,9 @@ impl Plan {
 
     /// The engine, its counters beside it.
     pub(crate) fn core(&self, seed: u64, topology: Arc<Topology>) -> (Core, Arc<Shard>) {
-        let pools = topology.pools.iter().map(|pool| PoolLayout {
-            name: pool.name.clone(),
-            servers: pool.servers.iter().map(|server| server.name.clone()).collect(),
-        });
-        let registry = Registry::new(Layout { pools: pools.collect() }, 1);
+        let registry = Arc::new(Registry::new(topology.layout(), 1));
         let shard = registry.shards()[0].clone();
-        let process = Process {
-            version: "0.0.0",
-            started_us: 0,
-            pid: 1,
-            next_client: AtomicU64::new(1),
-            registry: Arc::new(registry),
-            events: Arc::new(EventRing::new(16)),
-        };
+        let process = Process::new("0.0.0", 1, registry, 16);
         let mut core = Core::new(Arc::new(process), topology, shard.clone(), seed);
         if let Some(bytes) = self.memory {
             core.limit_memory(bytes);

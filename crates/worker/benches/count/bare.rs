@@ -6,9 +6,8 @@ use config::Protocol;
 use engine::id::{ClientId, ConnId};
 use engine::topology::{Standing, Topology};
 use engine::{Core, Input, Now, Output, Process};
-use stats::{EventRing, Layout, PoolLayout, Registry};
+use stats::Registry;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 /// How large the proxy is.
 #[derive(Clone, Copy, Debug)]
@@ -49,20 +48,9 @@ impl Bare {
     pub(crate) fn new(size: Size, ask: Ask) -> Bare {
         let settings = config::load(&configuration(size), &|_, _| unreachable!("no names"));
         let settings = settings.expect("the text is a good one");
-        let pools = settings.pools.iter().map(|pool| PoolLayout {
-            name: pool.name.clone(),
-            servers: pool.servers.iter().map(|server| server.name.clone()).collect(),
-        });
-        let registry = Arc::new(Registry::new(Layout { pools: pools.collect() }, 1));
-        let process = Process {
-            version: "0.0.0",
-            started_us: 0,
-            pid: 1,
-            next_client: AtomicU64::new(1),
-            registry: registry.clone(),
-            events: Arc::new(EventRing::new(16)),
-        };
         let topology = Arc::new(Topology::new(&settings, |_, _| Standing::In));
+        let registry = Arc::new(Registry::new(topology.layout(), 1));
+        let process = Process::new("0.0.0", 1, registry.clone(), 16);
         let mut asker = Asker::new(Protocol::Redis, ask, VALUE_BYTES, 0);
         if let Ask::Spread(_) = ask {
             asker.learn(size.servers, |key| topology.pools[0].place(key, 0).expect("all servers are in"));

@@ -11,12 +11,12 @@ use config::Protocol;
 use engine::Process;
 use engine::topology::{Standing, Topology};
 use reactor::{Events, net};
-use stats::{EventRing, Layout, PoolLayout, Registry};
+use stats::Registry;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use worker::{Gate, Handle, Listener, Setup, Worker};
 
@@ -72,19 +72,9 @@ impl Stage {
         let servers: Vec<Server> = (0..cast.servers).map(|at| Server::new(&folder.server(at))).collect();
         let settings = config::load(&configuration(&cast, &folder), &|_, _| unreachable!("no names"));
         let settings = settings.expect("the text is a good one");
-        let names = settings.pools[0].servers.iter().map(|server| server.name.clone()).collect();
-        let layout =
-            Layout { pools: vec![PoolLayout { name: settings.pools[0].name.clone(), servers: names }] };
-        let registry = Arc::new(Registry::new(layout, cast.workers));
-        let process = Arc::new(Process {
-            version: "0.0.0",
-            started_us: 0,
-            pid: 1,
-            next_client: AtomicU64::new(1),
-            registry: registry.clone(),
-            events: Arc::new(EventRing::new(16)),
-        });
         let topology = Arc::new(Topology::new(&settings, |_, _| Standing::In));
+        let registry = Arc::new(Registry::new(topology.layout(), cast.workers));
+        let process = Arc::new(Process::new("0.0.0", 1, registry.clone(), 16));
         let gate = Arc::new(Gate::new(cast.workers, u64::MAX, [0].into_iter()));
         let handles: Vec<Handle> = (0..cast.workers).map(|_| Handle::new().expect("descriptors")).collect();
         let epoch = Instant::now();
