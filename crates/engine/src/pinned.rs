@@ -143,6 +143,10 @@ impl Core {
     /// A client is leaving: what it has to itself is closed at once, lest a server gives it something that nobody reads.
     pub(crate) fn end_session(&mut self, c: u32) {
         let Some(session) = self.replies.clients[c].session.take() else { return };
+        // First: whose connections are closed below is told nothing of it.
+        if let Some(tracker) = session.tracking {
+            self.leave_tracking(c, &tracker);
+        }
         let watched = if let Watch::On { conn, .. } = session.watch { Some(conn) } else { None };
         for id in watched.into_iter().chain(session.blocked) {
             if let Some(s) = self.conns.live(id) {
@@ -164,9 +168,6 @@ impl Core {
         }
         if session.monitor {
             self.leave_monitors(c);
-        }
-        if let Some(tracker) = session.tracking {
-            self.leave_tracking(c, &tracker);
         }
         if let Some(own) = session.subscriptions {
             self.drop_subscriptions(*own);

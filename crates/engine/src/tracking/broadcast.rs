@@ -195,7 +195,8 @@ impl Core {
 
     /// Makes the connections again whose time has come.
     pub(crate) fn retry_broadcasts(&mut self) {
-        if self.tracking.retry_at_us > self.now.mono_us {
+        let now = self.now.mono_us;
+        if self.tracking.retry_at_us > now {
             return;
         }
         self.tracking.retry_at_us = NEVER;
@@ -203,7 +204,9 @@ impl Core {
             if !self.tracking.pool(pool).broadcast.is_unused() {
                 self.open_sources(pool, true);
             }
-            let sources = &self.tracking.pool(pool).broadcast.sources;
+            let sources = &mut self.tracking.pool(pool).broadcast.sources;
+            // A server that is not to be asked now has had its time: it is asked when that changes.
+            sources.iter_mut().filter(|source| source.retry_at_us <= now).for_each(|s| s.retry_at_us = NEVER);
             let next = sources.iter().map(|source| source.retry_at_us).min().unwrap_or(NEVER);
             self.tracking.retry_at_us = self.tracking.retry_at_us.min(next);
         }

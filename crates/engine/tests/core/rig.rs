@@ -15,7 +15,7 @@ pub(crate) struct Rig {
     pub(crate) registry: Arc<Registry>,
     /// What was not dealt with by the rig itself: failures, answers, pauses.
     pub(crate) said: Vec<Output>,
-    now_us: u64,
+    pub(crate) now_us: u64,
     clients: Vec<Client>,
     conns: Vec<Conn>,
     /// Connections stay in the making.

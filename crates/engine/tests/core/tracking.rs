@@ -241,6 +241,23 @@ fn who_does_not_read_what_it_is_told_is_closed() {
     assert_eq!(rig.closed(client), None, "a key is told once");
 }
 
+/// The time to try a server again passes while nobody wants it: that must not keep the worker awake.
+#[test]
+fn a_server_that_is_out_is_not_due_for_ever() {
+    let mut rig = redis(2);
+    let client = rig.client();
+    rig.send(client, requests(&["HELLO 3", "CLIENT TRACKING ON BCAST"]));
+    (0..2).for_each(|server| rig.reply(server, "%0\r\n"));
+    (0..2).for_each(|server| rig.reply(server, "+OK\r\n"));
+    assert!(rig.read(client).ends_with("+OK\r\n"));
+    rig.lose(1, Cause::Reset);
+    let out = |server: usize| if server == 1 { Standing::Out } else { Standing::In };
+    rig.take_up(pool_with(Protocol::Redis, 2, "", out));
+    rig.later(5000);
+    let now = rig.now_us;
+    assert!(rig.core.next_deadline().is_none_or(|at| at > now));
+}
+
 #[test]
 fn a_silent_server_is_asked_whether_it_is_there() {
     let mut rig = redis(1);

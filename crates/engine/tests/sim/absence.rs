@@ -81,6 +81,7 @@ impl World {
                 owed.iter().for_each(|(_, key)| keyspace.forget(key));
                 let own = self.plan.pools[pool].db;
                 owed.iter().for_each(|(db, key)| self.journal.note_database(key, *db, own));
+                self.deliver(pool, server).expect("it fails never");
                 Stage::Clean
             }
             Stage::Clean | Stage::Confirmed => match self.collect(pool, server) {

@@ -361,6 +361,8 @@ impl World {
         }
         for guest in self.hall.guests.iter().filter(|guest| guest.is_open()) {
             most += self.plan.pools[guest.pool].max_pipeline as usize;
+            // What it is told on its way takes places.
+            most += if self.hall.tracks { 64 } else { 0 };
         }
         if requests > most {
             return Err(format!("{requests} requests wait, at most {most} can"));

@@ -1,6 +1,7 @@
 //! A guest: a client that begins things on the side (transactions, waits, subscriptions) and shares keys with others. What it
 //! asks next it decides when it has read what came.
 
+use crate::cache::{Cache, Tracks};
 use crate::ledger::Ledger;
 use crate::rng::Rng;
 use crate::shelf::Topic;
@@ -50,6 +51,8 @@ pub(crate) struct Guest {
     pub(crate) spoilt: bool,
     /// Messages that it must get: the topic and number, and on which connection they came when.
     pub(crate) owed: Vec<(Topic, u32, ConnId, u64)>,
+
+    pub(crate) cache: Cache,
 
     pub(crate) reading: bool,
     pub(crate) blocked: bool,
@@ -121,8 +124,14 @@ pub(crate) enum Expect {
     Done(u32),
     /// The same; the request waits, (true) for as long as it takes.
     Wait(u32, bool),
+    /// The same, of a request that sets this key.
+    Stored(Vec<u8>, u32),
     /// A value of this key.
     Value(Vec<u8>),
+    /// CLIENT TRACKING: of what it is told from then on.
+    Track(Option<Tracks>),
+    /// CLIENT CACHING YES.
+    Mark,
     /// MULTI's answer.
     Multi,
     /// QUEUED, for a request with these keys.
@@ -144,6 +153,7 @@ pub(crate) enum Expect {
     Reset,
     /// 1 or 0.
     Unblocked,
+    Killed,
     Quit,
 }
 
@@ -173,6 +183,7 @@ impl Guest {
             unwatched: false,
             spoilt: false,
             owed: Vec::new(),
+            cache: Cache::default(),
             reading: true,
             blocked: false,
             thinks_until: 0,
@@ -287,7 +298,7 @@ impl Guest {
 
     /// Whether it has something to do next.
     fn has_plans(&self) -> bool {
-        let wants = self.wishes > 0 && !self.waits() || self.asks.is_empty();
+        let wants = self.wishes > 0 && !self.waits() || self.asks.is_empty() && !self.cache.is_unchecked();
         !self.stream.is_empty() || wants && !self.quits
     }
 

@@ -20,9 +20,11 @@ pub(crate) struct Pen<'a> {
     pub(crate) loose: bool,
     /// The numbers of all guests.
     pub(crate) numbers: (u64, u64),
+    /// Guests keep what they read, kill each other, and ask in transactions for what could wait.
+    pub(crate) tracks: bool,
 }
 
-const OK: &[u8] = b"+OK\r\n";
+pub(crate) const OK: &[u8] = b"+OK\r\n";
 
 impl Pen<'_> {
     /// The servers that keys or channels may be on.
@@ -69,7 +71,7 @@ impl Pen<'_> {
         request(&all)
     }
 
-    fn ask(&mut self, words: &[&[u8]], expect: Expect, servers: Vec<usize>) {
+    pub(crate) fn ask(&mut self, words: &[&[u8]], expect: Expect, servers: Vec<usize>) {
         let bytes = self.words(words);
         self.guest.ask(bytes, expect, servers);
     }
@@ -103,15 +105,16 @@ impl Pen<'_> {
                 _ => self.ask(&[b"PING"], Expect::Ping, Vec::new()),
             };
         }
-        match self.rng.below(22) {
+        if self.tracks && self.guest.will_speak3 && self.track() {
+            return;
+        }
+        match self.rng.below(if self.tracks { 24 } else { 22 }) {
             0..=4 => self.transaction(),
             5..=7 => self.push(),
             8..=10 => self.pop(),
             11 | 12 => self.set(),
             13 => {
-                let keys = self.names(b"w");
-                let servers = self.places(&keys);
-                self.ask(&[b"GET", &keys[0]], Expect::Value(keys[0].clone()), servers);
+                self.get();
             }
             14..=16 => self.publish(),
             17 | 18 => self.subscribe(),
@@ -121,6 +124,8 @@ impl Pen<'_> {
                 _ => self.ask(&[b"PING"], Expect::Ping, Vec::new()),
             },
             20 => _ = self.watch(),
+            22 if self.rng.chance(200) => self.kill(),
+            22 | 23 => self.get(),
             _ => {
                 let number =
                     self.numbers.0 + self.rng.below((self.numbers.1 - self.numbers.0) as usize) as u64;
@@ -128,6 +133,15 @@ impl Pen<'_> {
                 let number = number.to_string();
                 self.ask(&[b"CLIENT", b"UNBLOCK", number.as_bytes()], Expect::Unblocked, Vec::new());
             }
+        }
+    }
+
+    fn kill(&mut self) {
+        let number = self.numbers.0 + self.rng.below((self.numbers.1 - self.numbers.0) as usize) as u64;
+        if number != self.guest.number {
+            self.ledger.killed.insert(number);
+            let number = number.to_string();
+            self.ask(&[b"CLIENT", b"KILL", b"ID", number.as_bytes()], Expect::Killed, Vec::new());
         }
     }
 
@@ -147,6 +161,7 @@ impl Pen<'_> {
         self.ask(&[b"RESET"], Expect::Reset, Vec::new());
         self.guest.will_hear.clear();
         self.guest.will_watch.clear();
+        self.guest.cache.will_track = None;
         self.guest.will_speak3 = false;
         self.begin();
     }
@@ -192,6 +207,13 @@ impl Pen<'_> {
             match letter {
                 b'w' if reads && self.rng.chance(300) => self.ask(&[b"LPOP", &name], keys, Vec::new()),
                 b'w' if reads => self.ask(&[b"GET", &name], keys, Vec::new()),
+                b'l' if self.tracks && self.rng.chance(200) => {
+                    // Within a transaction it does not wait.
+                    let time = wait_text(None, id);
+                    self.ask(&[b"BLPOP", &name, &time], keys, Vec::new());
+                    first = first.or(Some(id));
+                    ids.push(id);
+                }
                 b'l' if reads => self.ask(&[b"LPOP", &name], keys, Vec::new()),
                 _ => {
                     let (word, value) = match letter {
@@ -225,10 +247,16 @@ impl Pen<'_> {
         [key, &vec![b'.'; padding], format!("#{id}").as_bytes()].concat()
     }
 
-    fn set(&mut self) {
+    pub(crate) fn get(&mut self) {
+        let keys = self.names(b"w");
+        let servers = self.places(&keys);
+        self.ask(&[b"GET", &keys[0]], Expect::Value(keys[0].clone()), servers);
+    }
+
+    pub(crate) fn set(&mut self) {
         let (keys, id) = (self.names(b"w"), self.ledger.number());
         let (servers, value) = (self.places(&keys), self.value(&keys[0], id));
-        self.ask(&[b"SET", &keys[0], &value], Expect::Done(id), servers);
+        self.ask(&[b"SET", &keys[0], &value], Expect::Stored(keys[0].clone(), id), servers);
     }
 
     fn push(&mut self) {
@@ -244,8 +272,10 @@ impl Pen<'_> {
     fn pop(&mut self) {
         let id = self.ledger.number();
         // A subscriber that never goes would have servers asked for ever whether they are there.
-        let forever =
-            self.guest.will_hear.is_empty() && self.pool.client_idle_us.is_none() && self.rng.chance(200);
+        let forever = self.guest.will_hear.is_empty()
+            && self.guest.cache.will_track.is_none()
+            && self.pool.client_idle_us.is_none()
+            && self.rng.chance(200);
         let time = wait_text((!forever).then(|| self.rng.range(1, 300) as u32), id);
         let expect = Expect::Wait(id, forever);
         if self.rng.chance(250) {

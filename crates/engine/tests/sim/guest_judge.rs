@@ -1,5 +1,6 @@
 //! Whether what a guest reads is what it may read, and whether it may be closed.
 
+use crate::cache::is_fine;
 use crate::check::shown;
 use crate::check::wrong;
 use crate::faults::{Why, reasons};
@@ -63,6 +64,11 @@ impl World {
         if let [b"message" | b"pmessage", ..] = parts[..] {
             return self.hall.read_message(index, reply, &parts, &mut self.seen);
         }
+        if let [b"invalidate", ..] = parts[..] {
+            let what = self.hall.guests[index].cache.told(reply)?;
+            self.seen.insert(what.to_string());
+            return Ok(());
+        }
         let Some(ask) = self.hall.guests[index].asks.front() else {
             return Err(format!("reads {} and asked nothing", shown(reply)));
         };
@@ -76,6 +82,7 @@ impl World {
             return Ok(());
         }
         let ask = guest.asks.pop_front().expect("it was just looked at");
+        guest.cache.answered(&ask.expect, reply, (matches!(verdict, Served), guest.resp3));
         if let Served = verdict {
             return Ok(());
         }
@@ -129,7 +136,9 @@ impl World {
         };
         Ok(match expect {
             Expect::Exact(bytes) => always(reply == bytes),
-            Expect::Done(id) => served(
+            Expect::Track(_) => served(is_fine(reply)),
+            Expect::Mark => always(is_fine(reply)),
+            Expect::Done(id) | Expect::Stored(_, id) => served(
                 self.hall
                     .ledger
                     .done
@@ -279,7 +288,7 @@ impl World {
                 guest.topics.clear();
                 always(reply == b"+RESET\r\n")
             }
-            Expect::Unblocked => always(reply == b":0\r\n" || reply == b":1\r\n"),
+            Expect::Unblocked | Expect::Killed => always(reply == b":0\r\n" || reply == b":1\r\n"),
             Expect::Quit => always(reply == b"+OK\r\n"),
         })
     }
@@ -373,6 +382,11 @@ impl World {
         if guest.lost || guest.refused {
             guest.lost_at = if guest.lost { guest.lost_at } else { self.now };
             guest.lost = true;
+            return Ok(());
+        }
+        if self.hall.ledger.killed.contains(&guest.number) {
+            (guest.lost, guest.lost_at) = (true, self.now);
+            self.seen.insert("a guest was killed".to_string());
             return Ok(());
         }
         if closing == Closing::Lost {

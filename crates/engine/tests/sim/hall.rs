@@ -27,6 +27,8 @@ pub(crate) struct Hall {
     pub(crate) full_at: Vec<u64>,
     /// Of a guest's turns, in a thousand: it goes in the middle of what it does.
     leaves: u32,
+    /// Guests keep what they read, and kill each other.
+    pub(crate) tracks: bool,
 }
 
 impl Hall {
@@ -45,7 +47,8 @@ impl Hall {
         let leaves = if rng.chance(400) { rng.range(1, 40) as u32 } else { 0 };
         let full_at = vec![0; plan.pools.len()];
         let ledger = Ledger::default();
-        (Hall { rng, guests: Vec::new(), ledger, breaks: FaultLog::default(), full_at, leaves }, of)
+        let tracks = !of.is_empty() && Rng::new(seed ^ 0xcac4e).chance(400);
+        (Hall { rng, tracks, guests: Vec::new(), ledger, breaks: FaultLog::default(), full_at, leaves }, of)
     }
 }
 
@@ -66,11 +69,12 @@ impl World {
         let hall = &mut self.hall;
         let first = self.clients.len() as u64 + 1;
         let numbers = (first, first + hall.guests.len() as u64);
+        let tracks = hall.tracks;
         let guest = &mut hall.guests[index];
         let pool = guest.pool;
         let view = &self.topology.pools[pool];
         let (pool, rng) = (&self.plan.pools[pool], &mut hall.rng);
-        write(&mut Pen { rng, guest, ledger: &mut hall.ledger, pool, view, loose, numbers });
+        write(&mut Pen { rng, guest, ledger: &mut hall.ledger, pool, view, loose, numbers, tracks });
     }
 
     /// Whether a key's server may change.
@@ -90,7 +94,8 @@ impl World {
             return Ok(());
         }
         let id = guest.id;
-        let over = guest.refused || (guest.wishes == 0 && guest.asks.is_empty());
+        let over =
+            guest.refused || (guest.wishes == 0 && guest.asks.is_empty() && !guest.cache.is_unchecked());
         let gone = self.hall.rng.chance(self.hall.leaves);
         if self.rng.chance(self.plan.faults.slow_reader) {
             self.hall.guests[index].deaf_until = now + self.rng.range(10, 500_000);
@@ -123,7 +128,7 @@ impl World {
                 if guest.wishes > 0 {
                     guest.wishes -= 1;
                     self.with_pen(index, |pen| pen.write());
-                } else if guest.asks.is_empty() && guest.leaves == Leaves::Quits {
+                } else if over && guest.leaves == Leaves::Quits {
                     self.with_pen(index, |pen| pen.quit());
                 }
             }

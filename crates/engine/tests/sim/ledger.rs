@@ -14,7 +14,9 @@ pub(crate) struct Ledger {
     pub(crate) never: BTreeSet<u32>,
     /// Clients, by their number, for which somebody said CLIENT UNBLOCK.
     pub(crate) unblocked: BTreeSet<u64>,
-    /// The same in the order in which it was.
+    /// Clients for which somebody said CLIENT KILL.
+    pub(crate) killed: BTreeSet<u64>,
+    /// What was published, in the order in which it was.
     order: Vec<u32>,
     last: u32,
 }

@@ -20,6 +20,7 @@ mod ask;
 mod ask_memcache;
 mod ask_redis;
 mod ask_redis_local;
+mod cache;
 mod check;
 mod client;
 mod faults;

@@ -179,6 +179,7 @@ impl Peer {
         self.outbox.extend_from_slice(&mail.bytes);
         match mail.message {
             Some((id, topic)) => self.messages.push_back((self.left + self.outbox.len(), id, topic)),
+            None if mail.news => {}
             None => self.side.waits_until = None,
         }
     }
@@ -230,11 +231,15 @@ impl Peer {
         };
         self.inbox = inbox[used..].to_vec();
         if used > 0 {
+            // What a request changes is said right behind its reply.
+            let own = |mail: &mut Mail| mail.news && mail.to == self.id;
+            let news: Vec<Mail> = desk.keyspace.shelf.mail.extract_if(.., own).collect();
+            news.into_iter().for_each(|mail| self.take_mail(mail));
             return Ok(true);
         }
         self.waits = true;
         let selects = desk.selects && self.may_select();
-        let framed = self.may_be_greeted() || self.may_be_framed() || selects;
+        let framed = self.may_be_greeted() || self.may_be_framed() || selects || self.may_track();
         let refusable = self.is_past_handshake(desk.view) && !framed;
         if desk.rng.chance(desk.faults.early) && !self.refused_early && refusable {
             self.note(desk, Why::Early);
@@ -265,6 +270,13 @@ impl Peer {
         select.starts_with(&self.inbox) || self.inbox.starts_with(select)
     }
 
+    /// The same of a CLIENT TRACKING.
+    fn may_track(&self) -> bool {
+        let mut word = b"*3\r\n$6\r\nCLIENT\r\n".to_vec();
+        word[1] = self.inbox.get(1).copied().filter(u8::is_ascii_digit).unwrap_or(b'3');
+        word.starts_with(&self.inbox) || self.inbox.starts_with(&word)
+    }
+
     fn is_past_handshake(&self, view: &PoolView) -> bool {
         let there = !view.redis_db_fixed || self.db == view.redis_db;
         (view.redis_auth.is_none() || self.authenticated) && there
@@ -281,6 +293,10 @@ impl Peer {
         let command = view.get(0).to_ascii_uppercase();
         if matches!(command.as_slice(), b"HELLO" | b"AUTH" | b"SELECT") {
             self.handshake(desk, &command, &view.iter().skip(1).collect::<Vec<_>>())?;
+            return Ok(len);
+        }
+        if command == b"CLIENT" && view.get(1) == b"TRACKING" {
+            self.tracking(desk, &view.iter().skip(2).collect::<Vec<_>>())?;
             return Ok(len);
         }
         let (resp3, db) = (self.resp3, self.db);
@@ -323,6 +339,31 @@ impl Peer {
         })?;
         self.served = true;
         Ok(len)
+    }
+
+    /// The proxy wants to be told of keys.
+    fn tracking(&mut self, desk: &mut Desk<'_>, words: &[&[u8]]) -> Result<(), String> {
+        if !self.is_past_handshake(desk.view) || !self.resp3 {
+            return Err("the proxy said CLIENT TRACKING before AUTH, HELLO or SELECT".to_string());
+        }
+        self.answered += 1;
+        if words != [b"OFF"] && desk.rng.chance(desk.faults.handshake) {
+            let (why, reply) = match words.len() {
+                1 => (Why::Cause(Cause::HandshakeRefused), "-WRONGPASS go away\r\n".to_string()),
+                _ => (Why::Early, format!("-ERR {EARLY}\r\n")),
+            };
+            self.note(desk, why);
+            self.broken = true;
+            self.outbox.extend_from_slice(reply.as_bytes());
+            return Ok(());
+        }
+        desk.keyspace.shelf.told.ask(self.id, words, &mut self.outbox)
+    }
+
+    /// Nothing is on its way here or back.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let up = self.stage == Stage::Up && !self.held && !self.blocked && !self.broken;
+        up && self.inbox.is_empty() && self.outbox.is_empty()
     }
 
     fn memcache(&mut self, desk: &mut Desk<'_>, inbox: &[u8]) -> Result<usize, String> {

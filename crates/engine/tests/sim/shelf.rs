@@ -3,6 +3,7 @@
 //! Keys are told by their first letter behind a hash tag: `w` holds a value, `l` a list. Every value, element, message and wait
 //! bears the number of the request that it came with.
 
+use crate::cache::Told;
 use crate::ledger::{Block, Done, Ledger, Message, Outcome};
 use crate::model::bare;
 use crate::shapes;
@@ -41,6 +42,8 @@ pub(crate) struct Mail {
     pub(crate) bytes: Vec<u8>,
     /// The message that it is, and the topic by which it came; otherwise what the connection waited for.
     pub(crate) message: Option<(u32, Topic)>,
+    /// It is of keys that have changed.
+    pub(crate) news: bool,
 }
 
 /// A channel, or (true) a pattern.
@@ -74,6 +77,7 @@ pub(crate) struct Shelf {
     pub(crate) subscribed: Vec<(ConnId, Topic)>,
     published: u64,
     pub(crate) mail: Vec<Mail>,
+    pub(crate) told: Told,
 }
 
 /// Whether a request is a guest's, or the proxy's for one.
@@ -144,11 +148,20 @@ impl Shelf {
         self.changes.get(key).copied().unwrap_or(0)
     }
 
+    /// What a key holds, as GET answers it.
+    pub(crate) fn value(&self, key: &[u8], resp3: bool, out: &mut Vec<u8>) {
+        match self.values.get(key) {
+            Some(value) => encode::bulk(value, out),
+            None => encode::null(resp3, out),
+        }
+    }
+
     /// A connection is gone.
     pub(crate) fn part(&mut self, conn: ConnId) {
         self.waiters.retain(|waiter| waiter.caller.conn != conn);
         self.watches.retain(|watch| watch.conn != conn);
         self.subscribed.retain(|(other, _)| *other != conn);
+        self.told.part(conn);
     }
 
     /// What is left of a connection's doings, when nobody needs it any more.
@@ -160,6 +173,7 @@ impl Shelf {
             .map(|waiter| format!("{waiter:?}"))
             .or(watches.map(|watch| format!("{watch:?}")))
             .or(listens.map(|own| format!("{own:?}")))
+            .or(self.told.listens(conn).then(|| format!("to tell {conn:?} of keys")))
     }
 
     /// The proxy deletes a key, or (none) all.
@@ -168,6 +182,9 @@ impl Shelf {
             Some(key) => vec![key.to_vec()],
             None => self.values.keys().chain(self.lists.keys()).cloned().collect(),
         };
+        if key.is_none() {
+            self.told.flushed(&mut self.mail);
+        }
         for key in all {
             if self.values.remove(&key).is_some() | self.lists.remove(&key).is_some() {
                 self.touch(&key);
@@ -176,6 +193,7 @@ impl Shelf {
     }
 
     fn touch(&mut self, key: &[u8]) {
+        self.told.changed(key, &mut self.mail);
         *self.changes.entry(key.to_vec()).or_default() += 1;
         self.watches.iter_mut().filter(|watch| watch.key == key).for_each(|watch| watch.dirty = true);
     }
@@ -326,10 +344,8 @@ impl Shelf {
         let (mut reply, mut took) = (Vec::new(), false);
         let id = match (words[0].to_ascii_uppercase().as_slice(), &words[1..]) {
             (b"GET", [key]) => {
-                match self.values.get(key) {
-                    Some(value) => encode::bulk(value, out),
-                    None => encode::null(caller.resp3, out),
-                }
+                self.told.read(caller.conn, key);
+                self.value(key, caller.resp3, out);
                 return Ok(None);
             }
             (b"LPOP", [key]) => {
@@ -432,7 +448,7 @@ impl Shelf {
             let mut reply = Vec::new();
             self.give(&waiter, &mut reply);
             ledger.note(waiter.id, Done { at: now, reply: reply.clone(), within: None, took: true })?;
-            self.mail.push(Mail { to: waiter.caller.conn, bytes: reply, message: None });
+            self.mail.push(Mail { to: waiter.caller.conn, bytes: reply, message: None, news: false });
         }
         Ok(())
     }
@@ -473,7 +489,7 @@ impl Shelf {
             };
             encode::array_header(words.len(), &mut bytes);
             words.iter().for_each(|word| encode::bulk(word, &mut bytes));
-            self.mail.push(Mail { to: *conn, bytes, message: Some((id, topic.clone())) });
+            self.mail.push(Mail { to: *conn, bytes, message: Some((id, topic.clone())), news: false });
         }
         to.len() as i64
     }

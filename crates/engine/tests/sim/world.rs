@@ -238,6 +238,7 @@ impl World {
             if self.hall.guests.iter().any(|guest| guest.is_busy(now)) {
                 continue;
             }
+            self.check_caches()?;
             let wakes = self.clients.iter().filter_map(Client::wakes_at);
             let wakes = wakes.chain(self.hall.guests.iter().filter_map(Guest::wakes_at));
             let wakes =
@@ -262,7 +263,11 @@ impl World {
                 }
             }
         }
-        Err("the run does not come to rest".to_string())
+        let busy = self.hall.guests.iter().find(|guest| guest.is_busy(self.now)).map(|guest| guest.id);
+        let peer = self.peers.iter().find(|peer| peer.is_busy(self.now)).map(|peer| peer.id);
+        let unchecked =
+            self.hall.guests.iter().find(|guest| guest.cache.is_unchecked()).map(|guest| guest.id);
+        Err(format!("the run does not come to rest: {busy:?} or {peer:?} is busy, {unchecked:?} unchecked"))
     }
 
     /// Those that are still there at the end go.
