@@ -498,12 +498,13 @@ impl Core {
     }
 
     pub(crate) fn drop_client(&mut self, c: u32, closing: Closing) {
-        self.replies.outputs.push(Output::CloseClient(self.replies.clients.id(c), closing));
         let metric = if closing == Closing::Clean { PoolMetric::ClientEof } else { PoolMetric::ClientErr };
         self.count_client(c, metric);
         self.cut_transfer(c);
         self.end_session(c);
         self.leave_database(c);
+        // Behind what may yet be said to it meanwhile.
+        self.replies.outputs.push(Output::CloseClient(self.replies.clients.id(c), closing));
         let Some(mut client) = self.replies.clients.remove(c) else { return };
         self.count_pool(client.pool, PoolMetric::ClientConnections).sub(1);
         self.shard.worker(WorkerMetric::CurrConnections).sub(1);
