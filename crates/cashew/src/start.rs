@@ -117,6 +117,10 @@ fn run(invocation: &Invocation, args: &[OsString]) -> Result<()> {
         }
     };
     let mut process = Process::new(invocation.process.clone(), settings.process.clone());
+    if let Some(name) = std::env::var_os("CASHEW_IO") {
+        let io = name.to_str().and_then(config::Io::from_name);
+        process.io = io.context("cashew: CASHEW_IO must be auto or epoll or io_uring")?;
+    }
     if process.daemonize {
         if !daemon::is_background() {
             let told = daemon::start_again(args).context("cashew: cannot start in the background")?;

@@ -74,6 +74,7 @@ fn process_section(fields: &mut Fields<'_, '_>) -> ProcessSection {
         stats_port: fields.get("stats_port", read::number).map(|port| u16::try_from(port).expect(NARROW)),
         stats_addr: fields.get("stats_addr", read::text),
         stats_interval: fields.get("stats_interval", read::millis),
+        io: fields.get("io", read::io),
         max_memory: fields.get("max_memory", read::bytes),
         control_socket: fields.get("control_socket", read::path),
         pid_file: fields.get("pid_file", read::path),

@@ -28,7 +28,7 @@ pub use crate::check::load;
 pub use crate::markdown::{help, markdown};
 pub use crate::mistake::Mistake;
 pub use crate::settings::{
-    Address, ClusterEmulation, CrossServer, Listen, OnFailure, OnReturn, Partial, Pool, Process,
+    Address, ClusterEmulation, CrossServer, Io, Listen, OnFailure, OnReturn, Partial, Pool, Process,
     ProcessSection, Protocol, STANDBY_PREFIX, Server, Settings, Timeout, UnknownCommands,
 };
 pub use crate::units::{Bytes, Millis};

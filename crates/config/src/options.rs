@@ -175,6 +175,8 @@ pub const PROCESS: &[Row] = &[
         "How much is logged, from 0 (least) to 11. Flag `-v`."),
     row("output", Path, "", "", Cashew,
         "Log file; absent: standard error. Flag `-o`."),
+    row("io", OneOf(&["auto", "epoll", "io_uring"]), "", "auto", Cashew,
+        "By which of the kernel's interfaces workers read and write: `io_uring` costs less processor time, needs Linux 6.12 and the permission to use it, which containers often lack; `epoll` works everywhere; `auto` takes io_uring where it is to be had, else epoll, and the log says which. The environment variable `CASHEW_IO` wins over the file."),
     row("max_memory", Size { min: 16 << 20, max: MEMORY_MAX }, "bytes", "1gb", Cashew,
         "How much memory buffers may take, all workers together. At the limit the clients that hold most are not read until enough has drained; one whose unfinished request is what takes the memory gets an error and is closed."),
     row("control_socket", Path, "", "", Cashew,

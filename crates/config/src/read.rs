@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use placement::{DistributionKind, HashKind, HashTag};
 
 use crate::options::{Kind, Row};
-use crate::settings::{ClusterEmulation, CrossServer, OnFailure, OnReturn, Partial, UnknownCommands};
+use crate::settings::{ClusterEmulation, CrossServer, Io, OnFailure, OnReturn, Partial, UnknownCommands};
 use crate::suggest::did_you_mean;
 use crate::units::{Bytes, Millis};
 
@@ -122,6 +122,10 @@ pub(crate) fn on_return(row: &Row, text: &str) -> Result<OnReturn, String> {
         "invalidate" => Ok(OnReturn::Invalidate),
         _ => Err(one_of(row, text)),
     }
+}
+
+pub(crate) fn io(row: &Row, text: &str) -> Result<Io, String> {
+    Io::from_name(text).ok_or_else(|| one_of(row, text))
 }
 
 /// A text that fits into one line of an error reply.

@@ -257,6 +257,30 @@ pub enum Address {
     Unix(PathBuf),
 }
 
+/// By what workers read and write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Io {
+    /// io_uring where the kernel has it for this process, else epoll.
+    #[default]
+    Auto,
+    /// epoll.
+    Epoll,
+    /// io_uring or nothing: without it the process does not go on.
+    IoUring,
+}
+
+impl Io {
+    /// What a configuration calls it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "auto" => Some(Self::Auto),
+            "epoll" => Some(Self::Epoll),
+            "io_uring" => Some(Self::IoUring),
+            _ => None,
+        }
+    }
+}
+
 /// Settings of the process, each `None` where nothing was said. Both the `cashew:` section of the file and
 /// the command line's flags end up in one of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -271,6 +295,8 @@ pub struct ProcessSection {
     pub stats_addr: Option<String>,
     /// twemproxy's aggregation interval.
     pub stats_interval: Option<Millis>,
+    /// By what workers read and write.
+    pub io: Option<Io>,
     /// Bytes that buffers may take.
     pub max_memory: Option<Bytes>,
     /// Unix socket for `cashew ctl`.
@@ -298,6 +324,8 @@ pub struct Process {
     pub stats_addr: String,
     /// twemproxy's aggregation interval.
     pub stats_interval: Millis,
+    /// By what workers read and write.
+    pub io: Io,
     /// Bytes that buffers may take, all workers together.
     pub max_memory: Bytes,
     /// Unix socket for `cashew ctl`.
@@ -347,6 +375,7 @@ impl ProcessSection {
             stats_port: self.stats_port.or(other.stats_port),
             stats_addr: self.stats_addr.or(other.stats_addr),
             stats_interval: self.stats_interval.or(other.stats_interval),
+            io: self.io.or(other.io),
             max_memory: self.max_memory.or(other.max_memory),
             control_socket: self.control_socket.or(other.control_socket),
             pid_file: self.pid_file.or(other.pid_file),
@@ -368,6 +397,7 @@ impl Process {
             stats_port: said.stats_port.expect(DEFAULT),
             stats_addr: said.stats_addr.expect(DEFAULT),
             stats_interval: said.stats_interval.expect(DEFAULT),
+            io: said.io.expect(DEFAULT),
             max_memory: said.max_memory.expect(DEFAULT),
             control_socket: said.control_socket,
             pid_file: said.pid_file,

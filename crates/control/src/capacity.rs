@@ -6,9 +6,9 @@ use engine::limits::{FLOWS_PER_WORKER, LANES_PER_WORKER, SPARES_PER_WORKER};
 /// Descriptors for the log, the reactors, the stats port, and whatever a library opens.
 const RESERVED: u64 = 32;
 
-/// Descriptors per worker beside its connections: reactor, mailbox, spare, clients refused in one tick, clients on
+/// Descriptors per worker beside its connections: reactor, its ring, mailbox, spare, clients refused in one tick, clients on
 /// their way out, and connections for large values.
-const PER_WORKER: u64 = 3
+const PER_WORKER: u64 = 4
     + 4
     + worker::linger::LINGERING_MAX as u64
     + (LANES_PER_WORKER + FLOWS_PER_WORKER + SPARES_PER_WORKER) as u64;

@@ -136,6 +136,7 @@ impl Plane {
                 memory: usize::try_from(asked.max_memory.0).unwrap_or(usize::MAX) / count,
                 epoch: started,
                 seed: seed(index),
+                io: asked.io,
             })?;
             threads.push(spawn(index, worker, log.clone())?);
             if settings.pools.iter().any(|pool| pool.preconnect) {
@@ -283,6 +284,19 @@ impl Plane {
                 self.learning[pool as usize].hint(Instant::now());
             }
             Notice::UnknownCommand { pool } => self.learning[pool as usize].hint(Instant::now()),
+            Notice::Streams { worker, ring, refused } => {
+                let name = if ring { "io_uring" } else { "epoll" };
+                match refused {
+                    None => line!(self.log, Info, "worker {worker} reads and writes by {name}"),
+                    Some(error) => {
+                        line!(
+                            self.log,
+                            Info,
+                            "worker {worker} reads and writes by {name}; io_uring: {error}"
+                        );
+                    }
+                }
+            }
             Notice::Ended { worker } => {
                 line!(self.log, Info, "worker {worker} ended");
                 self.running -= 1;

@@ -8,6 +8,9 @@
 //! reactor.add / modify / remove in between, whenever sockets come, change and go
 //! ```
 //!
+//! Where the kernel allows it, a [`Ring`] (io_uring) takes over the streams, and the reactor keeps listeners and whatever is not
+//! simply read; `ring.rs` says how, `tests/ring.rs` holds it to that.
+//!
 //! # What every backend must do
 //! The backend is epoll. Another one has the same methods and passes the same suite (`tests/contract.rs`):
 //!
@@ -36,6 +39,7 @@ pub mod heap;
 mod host;
 mod limits;
 pub mod net;
+mod ring;
 mod session;
 mod wake;
 
@@ -43,6 +47,7 @@ pub use affinity::{allowed_cpus, cpu_list, pin};
 pub use epoll::{Events, Reactor};
 pub use host::{host_name, system};
 pub use limits::{raise_nofile, set_nofile, somaxconn};
+pub use ring::{Arrival, Order, Ring};
 pub use session::{leave_terminal, silence_stderr};
 pub use wake::Waker;
 

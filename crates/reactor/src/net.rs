@@ -12,4 +12,4 @@ pub use stream::{recv, reset_on_close, send, sendv, set_keepalive, set_nodelay, 
 
 use rustix::net::SocketFlags;
 
-const SOCKET_FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
+pub(crate) const SOCKET_FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);

@@ -2,6 +2,7 @@
 
 use crate::link::Link;
 use crate::listen::Accepted;
+use crate::ringed::Stream;
 use crate::sockets::{Kind, plain_token, token};
 use crate::tick::Worker;
 use crate::transport::Transport;
@@ -85,7 +86,8 @@ impl Worker {
             Ok(link) => {
                 let client = ClientSocket { link, pool, ended: false };
                 if let Some(old) = self.clients.insert(id, client) {
-                    self.forget_client(old);
+                    let old = self.forget_client(old);
+                    self.close(old);
                 }
             }
             // The kernel has no memory for one more watch.
@@ -98,13 +100,11 @@ impl Worker {
 
     pub(crate) fn client_ready(&mut self, id: ClientId, event: Event) {
         let Some(client) = self.clients.get_mut(id) else { return };
-        if client.link.reads() && (event.readable || event.closed) {
+        if client.link.reads() && self.reactor.has_ring() {
+            // The ring tells all that can be read, the end included.
+        } else if client.link.reads() && (event.readable || event.closed) {
             match client.link.transport.recv(&mut self.buffer) {
-                Ok(Some(0)) => {
-                    client.ended = true;
-                    client.link.want_read(&self.reactor, false);
-                    self.core.handle(Input::ClientEnd(id));
-                }
+                Ok(Some(0)) => self.client_ended(id),
                 Ok(Some(count)) => self.core.handle(Input::ClientData(id, &self.buffer[..count])),
                 Ok(None) => {}
                 Err(_) => return self.core.handle(Input::ClientLost(id)),
@@ -115,6 +115,14 @@ impl Worker {
         if event.writable {
             self.write_client(id);
         }
+    }
+
+    /// It sends no more.
+    pub(crate) fn client_ended(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.ended = true;
+        client.link.want_read(&self.reactor, false);
+        self.core.handle(Input::ClientEnd(id));
     }
 
     pub(crate) fn write_client(&mut self, id: ClientId) {
@@ -144,6 +152,8 @@ impl Worker {
         let transport = self.forget_client(client);
         if closing == Closing::Linger && !ended {
             self.lingering.add(transport, Instant::now());
+        } else {
+            self.close(transport);
         }
     }
 
@@ -158,6 +168,9 @@ impl Worker {
             && !client.ended
         {
             client.link.want_read(&self.reactor, readable && !stopping);
+            if readable && client.link.has_held() {
+                self.resume_held(Stream::Client(id));
+            }
         }
     }
 }

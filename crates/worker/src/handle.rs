@@ -114,6 +114,15 @@ pub enum Notice {
         /// Index of the pool.
         pool: u32,
     },
+    /// By what the worker reads and writes from now on.
+    Streams {
+        /// Which one.
+        worker: usize,
+        /// io_uring, else epoll.
+        ring: bool,
+        /// Why it is not io_uring, where that was wanted.
+        refused: Option<std::io::Error>,
+    },
     /// The worker has ended.
     Ended {
         /// Which one.

@@ -5,6 +5,7 @@
 //! of the tick and through the next one. They are never held while the worker sleeps: when nothing is ready they leave at
 //! once, and an idle machine answers as if nothing were held.
 
+use crate::ringed::Stream;
 use crate::tick::Worker;
 use engine::id::ClientId;
 use reactor::Events;
@@ -36,7 +37,8 @@ impl Worker {
             }
             self.write_held();
         }
-        self.reactor.wait(events, self.patience())?;
+        let patience = self.patience();
+        self.reactor.wait(events, patience)?;
         Ok(())
     }
 
@@ -46,15 +48,35 @@ impl Worker {
         if self.core.owes_more(id, WORTH_A_WRITE) {
             self.held.fresh.push(id);
         } else {
+            self.send_client(id);
+        }
+    }
+
+    #[inline]
+    fn send_client(&mut self, id: ClientId) {
+        if self.reactor.has_ring() {
+            self.queue_write(Stream::Client(id));
+        } else {
             self.write_client(id);
         }
+    }
+
+    /// Whether replies are held.
+    #[inline]
+    pub(crate) fn holds_replies(&self) -> bool {
+        !self.held.fresh.is_empty()
+    }
+
+    /// What is held is written in this tick.
+    pub(crate) fn let_go(&mut self) {
+        mem::swap(&mut self.held.fresh, &mut self.held.due);
     }
 
     /// Writes what was held in the tick before.
     #[inline]
     pub(crate) fn write_due(&mut self) {
         while let Some(id) = self.held.due.pop() {
-            self.write_client(id);
+            self.send_client(id);
         }
     }
 

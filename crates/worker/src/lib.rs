@@ -17,6 +17,8 @@ mod held;
 pub mod linger;
 mod link;
 mod listen;
+mod net;
+mod ringed;
 mod servers;
 mod sockets;
 mod tick;

@@ -2,6 +2,8 @@
 
 use crate::handle::Notice;
 use crate::link::Link;
+use crate::net::Net;
+use crate::ringed::Stream;
 use crate::sockets::{Kind, token};
 use crate::tick::Worker;
 use crate::transport::Transport;
@@ -10,7 +12,7 @@ use engine::Input;
 use engine::error::Cause;
 use engine::id::ConnId;
 use reactor::net::{self, Progress, SockAddr};
-use reactor::{Event, Interest, Reactor};
+use reactor::{Event, Interest};
 use std::collections::VecDeque;
 use std::io;
 
@@ -55,7 +57,8 @@ impl Worker {
             Ok(link) => {
                 let socket = if up { ConnSocket::Up(link) } else { ConnSocket::Connecting(link, addresses) };
                 if let Some(old) = self.conns.insert(conn, socket) {
-                    old.release(&self.reactor);
+                    let old = old.release(&self.reactor);
+                    self.close(old);
                 }
                 if up {
                     self.core.handle(Input::ConnUp(conn));
@@ -73,7 +76,7 @@ impl Worker {
                 if event.closed && !link.reads() {
                     // It has ended while a large reply waits for its client: the rest is read in its time.
                     link.sleep(&self.reactor);
-                } else if event.readable || event.closed {
+                } else if (event.readable || event.closed) && !self.reactor.has_ring() {
                     match link.transport.recv(&mut self.buffer) {
                         Ok(Some(0)) => return self.core.handle(Input::ConnLost(id, Cause::Closed)),
                         Ok(Some(count)) => self.core.handle(Input::ConnData(id, &self.buffer[..count])),
@@ -98,7 +101,8 @@ impl Worker {
                 self.core.handle(Input::ConnUp(id));
             }
             Err(error) => {
-                link.release(&self.reactor);
+                let transport = link.release(&self.reactor);
+                self.close(transport);
                 self.connect_to(id, next, cause(&error));
             }
         }
@@ -108,6 +112,9 @@ impl Worker {
     pub(crate) fn read_conn(&mut self, id: ConnId, wanted: bool) {
         if let Some(ConnSocket::Up(link)) = self.conns.get_mut(id) {
             link.want_read(&self.reactor, wanted);
+            if wanted && link.has_held() {
+                self.resume_held(Stream::Conn(id));
+            }
         }
     }
 
@@ -134,20 +141,27 @@ impl Worker {
 }
 
 impl ConnSocket {
-    pub(crate) fn release(self, reactor: &Reactor) {
+    pub(crate) fn link(&self) -> &Link {
         let (ConnSocket::Connecting(link, _) | ConnSocket::Up(link)) = self;
-        link.release(reactor);
+        link
+    }
+
+    pub(crate) fn release(self, net: &Net) -> Transport {
+        let (ConnSocket::Connecting(link, _) | ConnSocket::Up(link)) = self;
+        link.release(net)
     }
 
     /// The same, and what was written and has not arrived is not to.
-    pub(crate) fn abort(self, reactor: &Reactor) {
+    pub(crate) fn abort(self, net: &Net) -> Transport {
         let (ConnSocket::Connecting(link, _) | ConnSocket::Up(link)) = self;
-        link.release(reactor).abort();
+        let transport = link.release(net);
+        transport.abort();
+        transport
     }
 }
 
 /// What a system call's error means for a request.
-fn cause(error: &io::Error) -> Cause {
+pub(crate) fn cause(error: &io::Error) -> Cause {
     if net::is_exhausted(error) {
         return Cause::Exhausted;
     }

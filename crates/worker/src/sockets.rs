@@ -73,6 +73,14 @@ impl<K, T> Table<K, T> {
         }
     }
 
+    #[inline]
+    pub(crate) fn get(&self, id: Id<K>) -> Option<&T> {
+        match self.entries.get(id.index()) {
+            Some(Some((own, value))) if *own == id => Some(value),
+            _ => None,
+        }
+    }
+
     pub(crate) fn remove(&mut self, id: Id<K>) -> Option<T> {
         self.get_mut(id)?;
         self.entries[id.index()].take().map(|(_, value)| value)

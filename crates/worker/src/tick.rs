@@ -7,8 +7,11 @@ use crate::handle::{Handle, Message, Notice, Notify};
 use crate::held::Held;
 use crate::linger::Lingering;
 use crate::listen::{Acceptor, Listener, spare};
+use crate::net::Net;
+use crate::ringed::{Ringed, Stream};
 use crate::servers::ConnSocket;
 use crate::sockets::{Kind, MAILBOX, Table, parse, plain_token};
+use config::Io;
 use engine::client::Client;
 use engine::error::Cause;
 use engine::id::ConnId;
@@ -51,11 +54,16 @@ pub struct Setup {
     pub epoch: Instant,
     /// Feeds the `random` distribution.
     pub seed: u64,
+    /// By what sockets are read and written.
+    pub io: Io,
 }
 
 /// One data-plane thread's state.
 pub struct Worker {
-    pub(crate) reactor: Reactor,
+    pub(crate) reactor: Net,
+    pub(crate) ringed: Ringed,
+    /// By what sockets are to be read and written; nothing once it is decided.
+    io: Option<Io>,
     pub(crate) core: Core,
     pub(crate) topology: Arc<Topology>,
     pub(crate) shard: Arc<Shard>,
@@ -70,7 +78,7 @@ pub struct Worker {
     pub(crate) notify: Notify,
     pub(crate) buffer: Box<[u8]>,
     /// What is ready at servers' connections in this tick.
-    from_servers: Vec<(ConnId, Event)>,
+    pub(crate) from_servers: Vec<(ConnId, Event)>,
     pub(crate) held: Held,
     pub(crate) clock: Clock,
     /// Once stopping: when to end at the latest.
@@ -90,7 +98,9 @@ impl Worker {
             Core::new(setup.process.clone(), setup.topology.clone(), setup.shard.clone(), setup.seed);
         core.limit_memory(setup.memory);
         Ok(Worker {
-            reactor,
+            reactor: Net::new(reactor),
+            ringed: Ringed::default(),
+            io: Some(setup.io),
             core,
             topology: setup.topology,
             shard: setup.shard,
@@ -116,20 +126,50 @@ impl Worker {
         })
     }
 
-    /// Runs until stopped. Fails only when the kernel refuses to wait.
+    /// Runs until stopped. Fails when the kernel refuses to wait, or has no io_uring where the configuration insists on it.
     pub fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_PER_TICK);
+        self.begin()?;
         while !self.is_done() {
             self.turn(&mut events)?;
         }
-        self.write_held();
+        self.end()?;
         self.part();
         (self.notify)(Notice::Ended { worker: self.acceptor.here });
         Ok(())
     }
 
+    /// Decides, once, by what sockets are read and written, and tells which it is. To be called on the thread that takes the turns,
+    /// before the first; [`Worker::run`] does. Fails when it is io_uring or nothing, and the kernel has none.
+    pub fn begin(&mut self) -> io::Result<()> {
+        let Some(io) = self.io.take() else { return Ok(()) };
+        let refused = match io {
+            Io::Epoll => None,
+            Io::Auto | Io::IoUring => self.begin_ring().err(),
+        };
+        if let (Io::IoUring, Some(error)) = (io, &refused) {
+            return Err(io::Error::new(error.kind(), format!("io_uring is not to be had: {error}")));
+        }
+        let (worker, ring) = (self.acceptor.here, self.reactor.has_ring());
+        (self.notify)(Notice::Streams { worker, ring, refused });
+        Ok(())
+    }
+
     /// One tick: waits, reads what is ready, writes what came of it. Fails when the kernel refuses to wait.
+    #[inline]
     pub fn turn(&mut self, events: &mut Events) -> io::Result<()> {
+        match self.ringed.take() {
+            None => self.turn_polled(events),
+            Some(mut ring) => {
+                let outcome = self.turn_ring(&mut ring, events);
+                self.ringed.put_back(ring);
+                outcome
+            }
+        }
+    }
+
+    /// A tick without a ring.
+    fn turn_polled(&mut self, events: &mut Events) -> io::Result<()> {
         self.wait(events)?;
         self.shard.worker(WorkerMetric::Ticks).add(1);
         self.core.tick(self.clock.tick());
@@ -149,12 +189,7 @@ impl Worker {
         if self.core.has_output() {
             self.act_on_outputs();
         }
-        if !self.resting.is_empty() {
-            self.wake_listeners();
-        }
-        if !self.lingering.is_empty() {
-            self.lingering.look(Instant::now(), &mut self.buffer);
-        }
+        self.look_after();
         Ok(())
     }
 
@@ -177,7 +212,7 @@ impl Worker {
         [deadline, stop, rest, self.lingering.pause()].into_iter().flatten().min()
     }
 
-    fn take(&mut self, event: Event) {
+    pub(crate) fn take(&mut self, event: Event) {
         let (kind, generation, index) = parse(event.token);
         match kind {
             Kind::Client => {
@@ -202,19 +237,22 @@ impl Worker {
 
     // ---- what is to be done
 
-    fn act(&mut self, output: Output) {
+    pub(crate) fn act(&mut self, output: Output) {
         match output {
             Output::WriteClient(id) => self.write_or_hold(id),
+            Output::WriteConn(id) if self.reactor.has_ring() => self.queue_write(Stream::Conn(id)),
             Output::WriteConn(id) => self.write_conn(id),
             Output::Connect { conn, pool, server } => self.connect(conn, pool, server),
             Output::CloseConn(id) => {
                 if let Some(socket) = self.conns.remove(id) {
-                    socket.release(&self.reactor);
+                    let transport = socket.release(&self.reactor);
+                    self.close(transport);
                 }
             }
             Output::AbortConn(id) => {
                 if let Some(socket) = self.conns.remove(id) {
-                    socket.abort(&self.reactor);
+                    let transport = socket.abort(&self.reactor);
+                    self.close(transport);
                 }
             }
             Output::CloseClient(id, closing) => self.close_client(id, closing),

@@ -1,7 +1,12 @@
 //! Replies to a client that waits for more are held for a tick, and never while the worker has nothing else to do.
 
+#[path = "shared/kinds.rs"]
+mod kinds;
+
+use config::Io;
 use engine::Process;
 use engine::topology::{Standing, Topology};
+use kinds::kinds_of_io;
 use reactor::{Events, net};
 use stats::Registry;
 use std::collections::BTreeSet;
@@ -22,39 +27,55 @@ const REPLY: &[u8] = b"$1\r\nv\r\n";
 
 #[test]
 fn replies_of_two_ticks_leave_together() {
-    let mut scene = Scene::new();
+    kinds_of_io().for_each(two_ticks_leave_together);
+}
+
+fn two_ticks_leave_together(io: Io) {
+    let mut scene = Scene::new(io);
     let first = scene.owner(0);
     scene.answer(first);
-    scene.worker.turn(&mut scene.events).expect("epoll waits");
+    scene.worker.turn(&mut scene.events).expect("the kernel waits");
     assert_eq!(scene.arrived(), 0, "the other server's replies are still to come");
     scene.answer(1 - first);
-    scene.worker.turn(&mut scene.events).expect("epoll waits");
+    scene.worker.turn(&mut scene.events).expect("the kernel waits");
     assert_eq!(scene.arrived(), KEYS * REPLY.len(), "all of them in one write");
 }
 
 #[test]
 fn nothing_is_held_while_the_worker_waits() {
-    let mut scene = Scene::new();
+    kinds_of_io().for_each(the_worker_waits);
+}
+
+fn the_worker_waits(io: Io) {
+    let mut scene = Scene::new(io);
     let first = scene.owner(0);
     let before = (0..KEYS).take_while(|key| scene.owner(*key) == first).count();
     scene.answer(first);
     let Scene { worker, mut client, handle, .. } = scene;
-    let thread = std::thread::spawn(move || worker.run());
-    let mut replies = vec![0; before * REPLY.len()];
-    client.set_nonblocking(false).expect("a socket can");
-    client.read_exact(&mut replies).expect("what is there comes, though the other server never answers");
+    let thread = std::thread::spawn(move || {
+        let mut replies = vec![0; before * REPLY.len()];
+        client.set_nonblocking(false).expect("a socket can");
+        let outcome = client.read_exact(&mut replies);
+        handle.send(Message::Stop(Duration::ZERO));
+        outcome.map(|()| replies)
+    });
+    worker.run().expect("the kernel waits");
+    let replies = thread.join().expect("it read");
+    let replies = replies.expect("what is there comes, though the other server never answers");
     assert_eq!(replies, REPLY.repeat(before));
-    handle.send(Message::Stop(Duration::ZERO));
-    thread.join().expect("no worker panics").expect("the kernel waits");
 }
 
 #[test]
 fn what_is_held_leaves_before_the_end() {
-    let mut scene = Scene::new();
+    kinds_of_io().for_each(it_leaves_before_the_end);
+}
+
+fn it_leaves_before_the_end(io: Io) {
+    let mut scene = Scene::new(io);
     let first = scene.owner(0);
     let before = (0..KEYS).take_while(|key| scene.owner(*key) == first).count();
     scene.answer(first);
-    scene.worker.turn(&mut scene.events).expect("epoll waits");
+    scene.worker.turn(&mut scene.events).expect("the kernel waits");
     assert_eq!(scene.arrived(), 0, "it is held");
     scene.handle.send(Message::Stop(Duration::ZERO));
     let Scene { worker, mut client, .. } = scene;
@@ -77,7 +98,7 @@ struct Scene {
 
 impl Scene {
     /// As far as the servers have got all requests.
-    fn new() -> Scene {
+    fn new(io: Io) -> Scene {
         let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
         let [a, b] = [0, 1].map(|index: usize| listeners[index].local_addr().expect("it is bound"));
         let text = format!(
@@ -104,20 +125,18 @@ impl Scene {
             memory: 1 << 20,
             epoch: Instant::now(),
             seed: 1,
+            io,
         });
+        let mut worker = worker.expect("descriptors");
+        worker.begin().expect("the kernel has what is asked for");
         let mut client = TcpStream::connect(address).expect("the worker listens");
         let requests: String =
             (0..KEYS).map(|key| format!("*2\r\n$3\r\nGET\r\n$2\r\n{key:02}\r\n")).collect();
         client.write_all(requests.as_bytes()).expect("it fits the socket");
         client.set_read_timeout(Some(PATIENCE)).expect("a socket can");
         client.set_nonblocking(true).expect("a socket can");
-        let mut scene = Scene {
-            worker: worker.expect("descriptors"),
-            events: Events::with_capacity(16),
-            handle,
-            client,
-            servers: Vec::new(),
-        };
+        let mut scene =
+            Scene { worker, events: Events::with_capacity(16), handle, client, servers: Vec::new() };
         scene.ask(&listeners, requests.len());
         scene
     }
@@ -130,7 +149,7 @@ impl Scene {
             assert!(Instant::now() < end, "not all is asked");
             // It is never without anything to do, so that it does not wait for ever.
             self.handle.send(Message::Preconnect);
-            self.worker.turn(&mut self.events).expect("epoll waits");
+            self.worker.turn(&mut self.events).expect("the kernel waits");
             for (socket, _) in listeners.iter().filter_map(|listener| listener.accept().ok()) {
                 socket.set_nonblocking(true).expect("a socket can");
                 self.servers.push((socket, Vec::new()));

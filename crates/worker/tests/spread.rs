@@ -41,6 +41,7 @@ fn idle_clients_spread_over_all_workers() {
             memory: 1 << 20,
             epoch: Instant::now(),
             seed: 1,
+            io: config::Io::Auto,
         });
         let worker = worker.expect("descriptors");
         std::thread::spawn(move || worker.run())

@@ -143,6 +143,7 @@ fn options_mean_what_they_say() {
         threads: Some(3),
         control_socket: None,
         max_memory: None,
+        io: None,
     };
     let invocation = read("cashew", &all).expect("good options");
     assert_eq!(

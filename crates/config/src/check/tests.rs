@@ -90,6 +90,7 @@ fn a_full_file_means_what_it_says() {
             stats_port: Some(22223),
             stats_addr: Some("127.0.0.1".into()),
             stats_interval: Some(Millis(10_000)),
+            io: None,
             max_memory: Some(Bytes(4 << 30)),
             control_socket: Some("/run/cashew.sock".into()),
             pid_file: Some("/run/cashew.pid".into()),

@@ -3,6 +3,7 @@
 use crate::ask::Ask;
 use crate::bare::Size;
 use crate::stage::Cast;
+use config::Io;
 use config::Protocol::{Memcache, Redis};
 
 /// One row of the table below.
@@ -44,6 +45,8 @@ const USUAL: Cast = Cast {
     depth: 1,
     servers: 4,
     value_bytes: 64,
+    // Which every kernel has.
+    io: Io::Epoll,
 };
 
 const BARE: Size = Size { servers: 4, pools: 1, clients: 50, idle: 0 };

@@ -7,7 +7,7 @@
 //! ```
 
 use crate::ask::{Ask, Asker, answer};
-use config::Protocol;
+use config::{Io, Protocol};
 use engine::Process;
 use engine::topology::{Standing, Topology};
 use reactor::{Events, net};
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
-use worker::{Gate, Handle, Listener, Setup, Worker};
+use worker::{Gate, Handle, Listener, Notice, Setup, Worker};
 
 /// Who takes part.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,7 @@ pub(crate) struct Cast {
     pub(crate) depth: usize,
     pub(crate) servers: usize,
     pub(crate) value_bytes: usize,
+    pub(crate) io: Io,
 }
 
 /// All of them, connected.
@@ -89,14 +90,20 @@ impl Stage {
                 listeners: vec![listener],
                 gate: gate.clone(),
                 workers: handles.clone(),
-                notify: Arc::new(|notice| panic!("nothing fails here: {notice:?}")),
+                notify: Arc::new(|notice| {
+                    let begun = matches!(notice, Notice::Streams { .. });
+                    assert!(begun, "nothing fails here: {notice:?}");
+                }),
                 read_bytes: READ_BYTES,
                 memory: MEMORY_BYTES,
                 epoch,
                 seed: 1,
+                io: cast.io,
             })
         };
-        let workers = (0..cast.workers).map(|index| worker(index).expect("descriptors")).collect();
+        let mut workers: Vec<Worker> =
+            (0..cast.workers).map(|index| worker(index).expect("descriptors")).collect();
+        workers.iter_mut().for_each(|worker| worker.begin().expect("the kernel has what is asked for"));
         let mut stage = Stage {
             cast,
             workers,
@@ -114,7 +121,7 @@ impl Stage {
     fn connect(&mut self, worker: usize) {
         let socket = UnixStream::connect(self.folder.worker(worker)).expect("the worker listens");
         socket.set_nonblocking(true).expect("a socket can");
-        self.workers[worker].turn(&mut self.events).expect("epoll waits");
+        self.workers[worker].turn(&mut self.events).expect("the kernel waits");
         let asker = asker(&self.cast, self.clients.len());
         self.clients.push(Client { socket, worker, asker, got: 0, expected: Vec::new() });
     }
@@ -147,7 +154,7 @@ impl Stage {
         // Who has no reply yet still has bytes on the way, so that no turn waits for ever.
         while let Some(worker) = self.clients.iter().find(|client| !client.is_done()).map(|c| c.worker) {
             let (worker, events) = (&mut self.workers[worker], &mut self.events);
-            count(&mut || worker.turn(events).expect("epoll waits"));
+            count(&mut || worker.turn(events).expect("the kernel waits"));
             for server in &mut self.servers {
                 server.serve(&self.cast, &mut self.buffer);
             }

@@ -1,0 +1,359 @@
+//! A worker's turn with a ring: what arrived is there already, and all output leaves with one call.
+//!
+//! ```text
+//!   wait -> arrivals -> events of the reactor -> time -> what is to be done -> flush -> what came of that, until nothing is
+//! ```
+
+use crate::link::Link;
+use crate::servers::{ConnSocket, cause};
+use crate::sockets::{Kind, parse};
+use crate::tick::Worker;
+use crate::transport::Transport;
+use engine::Input;
+use engine::error::Cause;
+use engine::id::{ClientId, ConnId};
+use reactor::{Arrival, Events, Ring};
+use stats::WorkerMetric;
+use std::io;
+use std::time::{Duration, Instant};
+
+/// The ring's buffers are so many times as large as what is read from one connection at once without a ring.
+const CONNECTIONS_AT_ONCE: usize = 8;
+
+/// The ring and what waits for its next flush.
+#[derive(Debug, Default)]
+pub(crate) struct Ringed {
+    ring: Option<Ring>,
+    /// Whose output is sent, and how much of it.
+    writes: Vec<(Stream, usize)>,
+    /// The same of the last flush, while it is looked at what became of it.
+    written: Vec<(Stream, usize)>,
+    /// Sockets that are closed once no order and no send names them any more.
+    closing: Vec<Transport>,
+    /// The number of the turn.
+    turn: u32,
+    /// Streams that left no buffers to the others, to be read after them.
+    greedy: Vec<Stream>,
+    /// Streams that are read again and of which something was kept.
+    resumed: Vec<Stream>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stream {
+    Client(ClientId),
+    Conn(ConnId),
+}
+
+impl Ringed {
+    /// The ring for a turn, after which it is put back.
+    #[inline(always)]
+    pub(crate) fn take(&mut self) -> Option<Ring> {
+        self.ring.take()
+    }
+
+    pub(crate) fn put_back(&mut self, ring: Ring) {
+        self.ring = Some(ring);
+    }
+}
+
+// As Linux numbers them on all architectures that Rust knows it on, but alpha, mips and sparc.
+const EAGAIN: i32 = 11;
+const ECANCELED: i32 = 125;
+const ENOBUFS: i32 = 105;
+
+impl Worker {
+    /// Reads streams by a ring from now on; to be called on the worker's own thread. Fails where the kernel has none for it.
+    pub(crate) fn begin_ring(&mut self) -> io::Result<()> {
+        self.ringed.ring =
+            Some(Ring::new(&self.reactor, self.buffer.len().saturating_mul(CONNECTIONS_AT_ONCE))?);
+        self.reactor.begin_ring();
+        Ok(())
+    }
+
+    /// Closes a socket as soon as that is safe.
+    pub(crate) fn close(&mut self, transport: Transport) {
+        if self.reactor.has_ring() {
+            self.ringed.closing.push(transport);
+        }
+    }
+
+    /// Has the output of a stream sent by the next flush.
+    pub(crate) fn queue_write(&mut self, stream: Stream) {
+        let link = match stream {
+            Stream::Client(id) => self.clients.get_mut(id).map(|client| &mut client.link),
+            Stream::Conn(id) => up(self.conns.get_mut(id)),
+        };
+        // One that waits for room is written when it has it.
+        if let Some(link) = link
+            && !link.queued
+            && !link.writes()
+        {
+            link.queued = true;
+            self.ringed.writes.push((stream, 0));
+        }
+    }
+
+    /// A stream is read again: what was kept of it comes first.
+    pub(crate) fn resume_held(&mut self, stream: Stream) {
+        self.ringed.resumed.push(stream);
+    }
+
+    /// A tick with a ring.
+    pub(crate) fn turn_ring(&mut self, ring: &mut Ring, events: &mut Events) -> io::Result<()> {
+        if self.holds_replies() {
+            ring.wait(Some(Duration::ZERO))?;
+            if ring.is_empty() {
+                self.flush_held(ring)?;
+                ring.wait(self.ring_patience())?;
+            } else {
+                self.let_go();
+            }
+        } else {
+            ring.wait(self.ring_patience())?;
+        }
+        self.shard.worker(WorkerMetric::Ticks).add(1);
+        self.core.tick(self.clock.tick());
+        self.ringed.turn = self.ringed.turn.wrapping_add(1);
+        if !self.ringed.resumed.is_empty() {
+            self.take_held();
+        }
+        for index in 0..ring.len() {
+            let (arrival, bytes) = ring.get(index);
+            self.take_arrival(arrival, bytes);
+        }
+        for stream in std::mem::take(&mut self.ringed.greedy) {
+            let net = &self.reactor;
+            let link = match stream {
+                Stream::Client(id) => self.clients.get_mut(id).map(|client| &mut client.link),
+                Stream::Conn(id) => up(self.conns.get_mut(id)),
+            };
+            if let Some(link) = link {
+                link.ended(net, true);
+            }
+        }
+        if ring.take_polled() {
+            self.reactor.wait(events, Some(Duration::ZERO))?;
+            for event in events.iter() {
+                self.take(event);
+            }
+            while let Some((id, event)) = self.from_servers.pop() {
+                self.conn_ready(id, event);
+            }
+        }
+        self.write_due();
+        self.core.expire();
+        self.act_and_flush(ring)?;
+        self.look_after();
+        Ok(())
+    }
+
+    /// How long to wait for arrivals at most: what was kept of a stream that is read again waits for none.
+    fn ring_patience(&self) -> Option<Duration> {
+        if self.ringed.resumed.is_empty() { self.patience() } else { Some(Duration::ZERO) }
+    }
+
+    /// Sends all that is held, and does what comes of it, which may be more of the kind.
+    fn flush_held(&mut self, ring: &mut Ring) -> io::Result<()> {
+        while self.holds_replies() {
+            self.write_held();
+            self.act_and_flush(ring)?;
+        }
+        Ok(())
+    }
+
+    /// Does what is to be done until nothing is.
+    fn act_and_flush(&mut self, ring: &mut Ring) -> io::Result<()> {
+        loop {
+            while let Some(output) = self.core.next_output() {
+                self.act(output);
+            }
+            let mut orders = self.reactor.orders();
+            if orders.is_empty() && self.ringed.writes.is_empty() && self.ringed.closing.is_empty() {
+                self.reactor.reuse(orders);
+                return Ok(());
+            }
+            let (core, clients, conns) = (&self.core, &self.clients, &self.conns);
+            self.ringed.writes.retain_mut(|(stream, length)| {
+                *length = match *stream {
+                    Stream::Client(id) if clients.get(id).is_some() => core.client_output(id).len(),
+                    Stream::Conn(id) if conns.get(id).is_some() => core.conn_output(id).len(),
+                    _ => return false,
+                };
+                true
+            });
+            let sends = self.ringed.writes.iter().filter_map(|(stream, _)| match *stream {
+                Stream::Client(id) => Some((&clients.get(id)?.link.transport, core.client_output(id))),
+                Stream::Conn(id) => Some((&conns.get(id)?.link().transport, core.conn_output(id))),
+            });
+            let flushed = ring.flush(&mut orders, sends);
+            self.reactor.reuse(orders);
+            flushed?;
+            self.ringed.closing.clear();
+            self.flushed(ring);
+        }
+    }
+
+    /// What became of the writes.
+    fn flushed(&mut self, ring: &Ring) {
+        let mut written = std::mem::take(&mut self.ringed.written);
+        std::mem::swap(&mut written, &mut self.ringed.writes);
+        for (index, (stream, length)) in written.drain(..).enumerate() {
+            let mut result = Ok(length);
+            if !ring.shorts().is_empty()
+                && let Some((_, short)) = ring.shorts().iter().rfind(|(at, _)| *at == index)
+            {
+                result = usize::try_from(*short).map_err(|_| -short);
+            }
+            self.sent(stream, length, result);
+        }
+        self.ringed.written = written;
+    }
+
+    fn sent(&mut self, stream: Stream, length: usize, result: Result<usize, i32>) {
+        let count = match result {
+            Err(EAGAIN) => 0,
+            Ok(count) => count,
+            Err(code) => {
+                return match stream {
+                    Stream::Client(id) => self.core.handle(Input::ClientLost(id)),
+                    Stream::Conn(id) => {
+                        let cause = cause(&io::Error::from_raw_os_error(code));
+                        self.core.handle(Input::ConnLost(id, cause));
+                    }
+                };
+            }
+        };
+        let link = match stream {
+            Stream::Client(id) => self.clients.get_mut(id).map(|client| &mut client.link),
+            Stream::Conn(id) => up(self.conns.get_mut(id)),
+        };
+        if let Some(link) = link {
+            link.queued = false;
+            if count < length {
+                link.want_write(&self.reactor, true);
+            }
+        }
+        if count > 0 {
+            match stream {
+                Stream::Client(id) => self.core.handle(Input::ClientWritten(id, count)),
+                Stream::Conn(id) => self.core.handle(Input::ConnWritten(id, count)),
+            }
+        }
+        // What came of other streams' writes may have added to this one's output since it was sent.
+        if count == length && !self.output(stream).is_empty() {
+            self.queue_write(stream);
+        }
+    }
+
+    fn output(&self, stream: Stream) -> &[u8] {
+        match stream {
+            Stream::Client(id) => self.core.client_output(id),
+            Stream::Conn(id) => self.core.conn_output(id),
+        }
+    }
+
+    // ---- what arrives
+
+    fn take_arrival(&mut self, arrival: Arrival, bytes: &[u8]) {
+        let (kind, generation, index) = parse(arrival.token);
+        let stream = match kind {
+            Kind::Client => self.clients.find(generation, index).map(Stream::Client),
+            _ => self.conns.find(generation, index).map(Stream::Conn),
+        };
+        let link = match stream {
+            Some(Stream::Client(id)) => self.clients.get_mut(id).map(|client| &mut client.link),
+            Some(Stream::Conn(id)) => up(self.conns.get_mut(id)),
+            None => None,
+        };
+        let (Some(stream), Some(link)) = (stream, link) else { return };
+        let turn = self.ringed.turn;
+        let goes_on = arrival.result > 0 || matches!(-arrival.result, ECANCELED | ENOBUFS);
+        if !arrival.more && arrival.result == -ENOBUFS && link.fed == turn {
+            self.ringed.greedy.push(stream);
+        } else if !arrival.more {
+            link.ended(&self.reactor, goes_on);
+        }
+        link.fed = turn;
+        if arrival.result <= 0 && goes_on {
+            return;
+        }
+        if link.holds() {
+            return link.hold(arrival.result, bytes);
+        }
+        self.received(stream, arrival.result, bytes);
+    }
+
+    /// Gives the engine what was kept of streams that are read again.
+    #[cold]
+    fn take_held(&mut self) {
+        for stream in std::mem::take(&mut self.ringed.resumed) {
+            let Some(held) = self.link(stream).and_then(Link::take_held) else { continue };
+            if !held.bytes.is_empty() {
+                self.received(stream, held.bytes.len() as i32, &held.bytes);
+            }
+            let Some(end) = held.end else { continue };
+            while let Some(output) = self.core.next_output() {
+                self.act(output); // it may be paused again
+            }
+            match self.link(stream) {
+                Some(link) if link.holds() => link.hold(end, &[]),
+                Some(_) => self.received(stream, end, &[]),
+                None => {}
+            }
+        }
+    }
+
+    fn link(&mut self, stream: Stream) -> Option<&mut Link> {
+        match stream {
+            Stream::Client(id) => self.clients.get_mut(id).map(|client| &mut client.link),
+            Stream::Conn(id) => up(self.conns.get_mut(id)),
+        }
+    }
+
+    #[inline]
+    fn received(&mut self, stream: Stream, result: i32, bytes: &[u8]) {
+        match (stream, result) {
+            (Stream::Client(id), 1..) => self.core.handle(Input::ClientData(id, bytes)),
+            (Stream::Client(id), 0) => self.client_ended(id),
+            (Stream::Client(id), _) => self.core.handle(Input::ClientLost(id)),
+            (Stream::Conn(id), 1..) => self.core.handle(Input::ConnData(id, bytes)),
+            (Stream::Conn(id), 0) => self.core.handle(Input::ConnLost(id, Cause::Closed)),
+            (Stream::Conn(id), error) => {
+                let cause = cause(&io::Error::from_raw_os_error(-error));
+                self.core.handle(Input::ConnLost(id, cause));
+            }
+        }
+    }
+
+    /// All that is held is written, before the worker ends.
+    pub(crate) fn end(&mut self) -> io::Result<()> {
+        match self.ringed.take() {
+            None => {
+                self.write_held();
+                Ok(())
+            }
+            Some(mut ring) => {
+                let outcome = self.flush_held(&mut ring);
+                self.ringed.put_back(ring);
+                outcome
+            }
+        }
+    }
+
+    /// What is looked after once per turn.
+    pub(crate) fn look_after(&mut self) {
+        if !self.resting.is_empty() {
+            self.wake_listeners();
+        }
+        if !self.lingering.is_empty() {
+            self.lingering.look(Instant::now(), &mut self.buffer);
+        }
+    }
+}
+
+fn up(socket: Option<&mut ConnSocket>) -> Option<&mut Link> {
+    match socket {
+        Some(ConnSocket::Up(link)) => Some(link),
+        _ => None,
+    }
+}
