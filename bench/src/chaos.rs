@@ -244,7 +244,10 @@ impl Run {
 impl ChaosRecord {
     /// Whether cashew did what a proxy must never do.
     pub(crate) fn failed(&self) -> bool {
-        let cashew = self.runs.iter().filter(|run| run.proxy == Kind::Cashew.name());
+        let cashew = self
+            .runs
+            .iter()
+            .filter(|run| [Kind::Cashew, Kind::CashewEpoll].map(Kind::name).contains(&run.proxy.as_str()));
         cashew.into_iter().any(|run| run.ended.is_some() || run.wrong() > 0)
     }
 }

@@ -151,6 +151,7 @@ text { font-family: system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans',
 .line { stroke: #1f2328; fill: none }
 .bar { fill: #afb8c1 }
 .bar.cashew { fill: #d9660d }
+.bar.cashew-epoll { fill: #eeb288 }
 .bar.nutcracker { fill: #8c959f }
 .bar.direct { fill: #c4cbd2 }
 .bar.haproxy { fill: #79aede }
@@ -164,6 +165,7 @@ text { font-family: system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans',
   .line { stroke: #e6edf3 }
   .bar { fill: #57606a }
   .bar.cashew { fill: #f0883e }
+  .bar.cashew-epoll { fill: #9c6136 }
   .bar.nutcracker { fill: #7d8590 }
   .bar.direct { fill: #484f58 }
   .bar.haproxy { fill: #3d77ad }

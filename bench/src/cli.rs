@@ -20,7 +20,8 @@ usage: bench compare [options]       run scenarios against every proxy in turn, 
   --set NAME             main, sizes, clients, pipelines, multi, latency or all (default: main)
   --only NAME[,NAME]     only these scenarios, or those of the set whose names begin so. Any may be asked for by a name like
                          redis-get-1k-c500-p16: {redis,mc}-{get,set,mix,connect,mgetN}, then size, clients, pipeline, idleN
-  --proxies NAME[,NAME]  only these of nutcracker, cashew, haproxy, envoy, mcproxy, direct (default: all, in this order)
+  --proxies NAME[,NAME]  only these of nutcracker, cashew, cashew-epoll, haproxy, envoy, mcproxy, direct (default: all,
+                         in this order)
   --rounds N             rounds per scenario and proxy (default: 3)
   --seconds S            length of a round (default: as long as four minutes in all allow, 0.3 to 3)
   --rate N               N requests per second whatever the proxy does, latency from the intended time
@@ -35,7 +36,7 @@ usage: bench compare [options]       run scenarios against every proxy in turn, 
   --provisional          the machine does other work: results and document say so
   --save                 write the results to bench/results instead of bench/out
 
-options of relief: --proxies (default: direct,cashew,nutcracker), --rounds (5), --seconds (1.5), --clients (1000),
+options of relief: --proxies (default: direct,cashew,cashew-epoll,nutcracker), --rounds (5), --seconds (1.5), --clients (1000),
   --cashew, --envoy, --provisional, --save
 
 options of all: --set, --only (for the first part), --proxies, --rounds (default: 5), --seconds (1.2), --cashew, --envoy, --mcproxy,
@@ -169,7 +170,7 @@ fn parse_chaos<'a>(words: impl Iterator<Item = &'a str>) -> Result<chaos::Option
         }
         Ok(())
     })?;
-    let fit = |kind: &Kind| matches!(kind, Kind::Cashew | Kind::Nutcracker);
+    let fit = |kind: &Kind| matches!(kind, Kind::Cashew | Kind::CashewEpoll | Kind::Nutcracker);
     if let Some(kind) = options.proxies.iter().find(|kind| !fit(kind)) {
         bail!("{} takes no part in chaos: cashew and nutcracker do", kind.name());
     }

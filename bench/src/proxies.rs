@@ -26,16 +26,19 @@ pub(crate) enum Kind {
     Mcproxy,
     /// nutcracker (twemproxy).
     Nutcracker,
-    /// This project.
+    /// This project, with io_uring where the kernel has it.
     Cashew,
+    /// The same without.
+    CashewEpoll,
     /// The same, another build of it or started otherwise.
     Beside,
 }
 
 /// Every kind by name, in the order of rounds; the first that others are compared with is nutcracker.
-pub(crate) const KINDS: [(&str, Kind); 7] = [
+pub(crate) const KINDS: [(&str, Kind); 8] = [
     ("nutcracker", Kind::Nutcracker),
     ("cashew", Kind::Cashew),
+    ("cashew-epoll", Kind::CashewEpoll),
     ("beside", Kind::Beside),
     ("haproxy", Kind::Haproxy),
     ("envoy", Kind::Envoy),
@@ -68,7 +71,8 @@ impl Kind {
         match self {
             Kind::Envoy => protocol == Protocol::Redis,
             Kind::Mcproxy => protocol == Protocol::Memcached,
-            Kind::Direct | Kind::Haproxy | Kind::Nutcracker | Kind::Cashew | Kind::Beside => true,
+            Kind::Direct | Kind::Haproxy | Kind::Nutcracker => true,
+            Kind::Cashew | Kind::CashewEpoll | Kind::Beside => true,
         }
     }
 
@@ -83,6 +87,9 @@ impl Kind {
             }
             Kind::Mcproxy => Some("mcproxy is memcached as a proxy of other memcached"),
             Kind::Direct => Some("direct is no proxy: clients talk to the first server"),
+            Kind::CashewEpoll => {
+                Some("cashew-epoll is cashew where io_uring is not to be had, or not wanted")
+            }
             Kind::Beside => Some("beside is another build of cashew, or cashew started otherwise"),
             Kind::Nutcracker | Kind::Cashew => None,
         }
@@ -143,7 +150,7 @@ impl Program {
     /// When it is not installed or cannot be built.
     pub(crate) fn find(kind: Kind, paths: &Paths) -> Result<Self> {
         let given = match kind {
-            Kind::Cashew => &paths.cashew,
+            Kind::Cashew | Kind::CashewEpoll => &paths.cashew,
             Kind::Beside => &paths.beside,
             Kind::Envoy => &paths.envoy,
             Kind::Mcproxy => &paths.mcproxy,
@@ -155,7 +162,7 @@ impl Program {
                 ensure!(path.is_file(), "{} is not a file", path.display());
                 path.to_owned()
             }
-            (Kind::Cashew, None) => build_cashew()?,
+            (Kind::Cashew | Kind::CashewEpoll, None) => build_cashew()?,
             (Kind::Beside, None) => bail!("--beside says which program that is"),
             (Kind::Mcproxy, None) => find_program("memcached").context("memcached is not installed")?,
             (_, None) => find_program(kind.name()).context("not installed")?,
@@ -168,10 +175,11 @@ impl Program {
         Ok(Self { kind, path })
     }
 
-    /// What it says of its version; `None` for `direct`.
+    /// What it says of its version, if anything.
     pub(crate) fn version(&self) -> Option<String> {
         let flag = match self.kind {
-            Kind::Direct => return None,
+            // It is cashew, which tells.
+            Kind::Direct | Kind::CashewEpoll => return None,
             Kind::Haproxy => "-v",
             Kind::Envoy => "--version",
             Kind::Nutcracker | Kind::Cashew | Kind::Beside | Kind::Mcproxy => "-V",
@@ -238,10 +246,13 @@ impl Program {
                 command.arg("-o").arg(format!("proxy_config={}", config.display()));
                 Ok(command)
             }),
-            Kind::Nutcracker | Kind::Cashew | Kind::Beside => start(&|port, stats| {
+            Kind::Nutcracker | Kind::Cashew | Kind::CashewEpoll | Kind::Beside => start(&|port, stats| {
                 std::fs::write(&config, pool_config(port, protocol, &servers))?;
                 let mut command = Command::new(&self.path);
                 command.arg("-c").arg(&config).args(["-a", "127.0.0.1", "-s", &stats.to_string()]);
+                if self.kind == Kind::CashewEpoll {
+                    command.env("CASHEW_IO", "epoll");
+                }
                 if self.kind != Kind::Nutcracker {
                     command.args(["--threads", "1"]);
                 } else {
@@ -347,7 +358,7 @@ mod tests {
     #[test]
     fn who_takes_part() {
         assert!(Kind::Envoy.speaks(Protocol::Redis) && !Kind::Envoy.speaks(Protocol::Memcached));
-        assert!(KINDS.iter().filter(|(_, kind)| kind.speaks(Protocol::Memcached)).count() == 6);
+        assert!(KINDS.iter().filter(|(_, kind)| kind.speaks(Protocol::Memcached)).count() == 7);
         let haproxy = Program { kind: Kind::Haproxy, path: PathBuf::new() };
         let crowd = Scenario { idle: 20_000, ..crate::scenario::USUAL };
         assert!(haproxy.cannot(&crowd).is_some_and(|why| why.contains("redis-get-idle20000")));

@@ -43,7 +43,7 @@ pub(crate) struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            proxies: vec![Kind::Direct, Kind::Cashew, Kind::Nutcracker],
+            proxies: vec![Kind::Direct, Kind::Cashew, Kind::CashewEpoll, Kind::Nutcracker],
             clients: 1_000,
             rounds: 5,
             seconds: 1.5,

@@ -12,7 +12,7 @@ use crate::{install, root};
 /// A step is a command, so that it can be run again alone.
 struct Step {
     name: &'static str,
-    /// Words apart by blanks. `cargo xtask` is this very program.
+    /// Words apart by blanks, variables of the environment first. `cargo xtask` is this very program.
     command: &'static str,
     /// What may mend it.
     mend: Option<&'static str>,
@@ -32,6 +32,8 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", command: "cargo clippy --workspace --all-targets -- -D warnings", ..STEP },
     Step { name: "build of the tests", command: "cargo test --workspace --no-run", ..STEP },
     Step { name: "tests", command: "cargo test --workspace", ..STEP },
+    // What goes by io_uring above, where this kernel has it.
+    Step { name: "tests by epoll", command: "CASHEW_IO=epoll cargo test -p cashew --test it", ..STEP },
     Step { name: "counts", command: "cargo xtask count", needs: &["valgrind", "strace"], ..STEP },
 ];
 
@@ -74,13 +76,15 @@ fn needs(install: bool) -> anyhow::Result<()> {
 
 impl Step {
     fn run(&self) -> anyhow::Result<()> {
-        let words: Vec<&str> = self.command.split(' ').collect();
+        let (set, words): (Vec<&str>, Vec<&str>) =
+            self.command.split(' ').partition(|word| word.contains('='));
         let (program, rest) = match words[..] {
             ["cargo", "xtask", ref rest @ ..] => (std::env::current_exe()?, rest),
             ["cargo", ref rest @ ..] => (env!("CARGO").into(), rest),
             _ => unreachable!("every step is a cargo command"),
         };
         let mut command = Command::new(program);
+        command.envs(set.iter().filter_map(|word| word.split_once('=')));
         command.args(rest).current_dir(root()).stdin(Stdio::null()).env("PATH", install::search_path());
         let status = command.status().with_context(|| self.command)?;
         if !status.success() {

@@ -122,12 +122,15 @@ impl Proxy {
         command.arg("-c").arg(&config).arg("-o").arg(&log);
         command.args(["-a", "127.0.0.1", "-s", &stats.to_string(), "-i", "100"]);
         match program.kind {
-            Kind::Cashew => _ = command.args(["--threads", &threads.to_string()]),
+            Kind::Cashew | Kind::CashewEpoll => _ = command.args(["--threads", &threads.to_string()]),
             // Packages compile in a path below /run.
             Kind::Nutcracker => _ = command.arg("-p").arg(dir.join("nutcracker.pid")),
             Kind::Direct | Kind::Haproxy | Kind::Beside | Kind::Envoy | Kind::Mcproxy => {
                 bail!("{name} takes no part in chaos")
             }
+        }
+        if program.kind == Kind::CashewEpoll {
+            command.env("CASHEW_IO", "epoll");
         }
         let process = Process::start_on(name, dir, stop, ports[0], command)?;
         let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));

@@ -24,6 +24,7 @@ pub(super) const BLOCKS: &[Block] = &[
         closed(sources, |proxy| requests_per_second(proxy).map(|it| grouped(it as u64)))
     }),
     ("latency", latency),
+    ("servers", |sources| closed(sources, |proxy| fixed(middle(proxy, servers_us), 2))),
     ("calls", |sources| closed(sources, |proxy| fixed(calls_per_request(proxy), 2))),
     ("memory", |sources| closed(sources, memory)),
     ("control", control),
@@ -66,7 +67,7 @@ fn cost(sources: &Sources) -> String {
         rows[0].insert(at, "ratio".to_owned());
         let scenarios = scenarios(&sources.closed());
         for (row, scenario) in rows[1..].iter_mut().zip(scenarios) {
-            row.insert(at, fixed(cashew_ratio(scenario, cpu_us), 2).unwrap_or("-".to_owned()));
+            row.insert(at, fixed(ratio_of(scenario, CASHEW, cpu_us), 2).unwrap_or("-".to_owned()));
         }
     }
     let cheaper: Vec<String> =
@@ -84,7 +85,8 @@ fn cheaper_than_cashew(scenario: &ScenarioRecord) -> Vec<String> {
     let Some(ours) = proxy_of(scenario, CASHEW).and_then(|proxy| middle(proxy, cpu_us)) else {
         return Vec::new();
     };
-    let peers = scenario.proxies.iter().filter(|proxy| proxy.proxy != CASHEW);
+    let peers =
+        scenario.proxies.iter().filter(|proxy| ![CASHEW, CASHEW_EPOLL].contains(&proxy.proxy.as_str()));
     let cheaper =
         peers.filter_map(|proxy| Some((proxy, middle(proxy, cpu_us).filter(|it| *it + 0.005 < ours)?)));
     cheaper
@@ -102,30 +104,28 @@ const GOALS: &[(&str, f64)] = &[
 const USER_GOAL: f64 = 0.6;
 
 fn goals(sources: &Sources) -> String {
-    let titles = ["load", "what", "goal", "measured", "met"];
+    let titles = ["load", "what", "goal", "measured", "met", "with epoll"];
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
-    let mut row = |name: &str, what: &str, goal: f64, measured: Option<f64>| {
-        let Some(measured) = measured else { return };
+    let mut row = |scenario: &ScenarioRecord, what: &str, goal: f64, figure: &dyn Fn(&str) -> Option<f64>| {
+        let Some(measured) = figure(CASHEW) else { return };
         let met = if (measured * 100.0).round() <= (goal * 100.0).round() { "yes" } else { "**no**" };
-        rows.push(vec![
-            title(name),
-            what.to_owned(),
-            format!("{goal:.2}"),
-            format!("{measured:.2}"),
-            met.to_owned(),
-        ]);
+        let epoll = fixed(figure(CASHEW_EPOLL), 2).unwrap_or("-".to_owned());
+        let words = [what.to_owned(), format!("{goal:.2}"), format!("{measured:.2}"), met.to_owned(), epoll];
+        rows.push(std::iter::once(title(&scenario.name)).chain(words).collect());
     };
     for scenario in scenarios(&sources.closed()) {
-        if let Some((name, goal)) = GOALS.iter().find(|(name, _)| *name == scenario.name) {
-            row(name, "CPU time, ratio to nutcracker", *goal, cashew_ratio(scenario, cpu_us));
+        if let Some((_, goal)) = GOALS.iter().find(|(name, _)| *name == scenario.name) {
+            let ratio = |name: &str| ratio_of(scenario, name, cpu_us);
+            row(scenario, "CPU time, ratio to nutcracker", *goal, &ratio);
         }
         if ["redis-get", "redis-set", "mc-mix"].contains(&scenario.name.as_str()) {
-            let user = proxy_of(scenario, CASHEW).and_then(|proxy| middle(proxy, user_us));
-            row(&scenario.name, "µs in user space", USER_GOAL, user);
+            let user = |name: &str| proxy_of(scenario, name).and_then(|proxy| middle(proxy, user_us));
+            row(scenario, "µs in user space", USER_GOAL, &user);
         }
     }
     for scenario in scenarios(&sources.open()) {
-        row(&scenario.name, "p99 at half load, ratio to nutcracker", 1.0, cashew_ratio(scenario, p99_us));
+        let ratio = |name: &str| ratio_of(scenario, name, p99_us);
+        row(scenario, "p99 at half load, ratio to nutcracker", 1.0, &ratio);
     }
     table(&rows)
 }
@@ -217,12 +217,16 @@ fn proxy_of<'a>(scenario: &'a ScenarioRecord, name: &str) -> Option<&'a ProxyRec
     scenario.proxies.iter().find(|proxy| proxy.proxy == name)
 }
 
-fn cashew_ratio(scenario: &ScenarioRecord, figure: fn(&Round) -> Option<f64>) -> Option<f64> {
-    ratio(proxy_of(scenario, CASHEW)?, baseline(scenario)?, figure)
+fn ratio_of(scenario: &ScenarioRecord, name: &str, figure: fn(&Round) -> Option<f64>) -> Option<f64> {
+    ratio(proxy_of(scenario, name)?, baseline(scenario)?, figure)
 }
 
 fn user_us(round: &Round) -> Option<f64> {
     per_request_us(round, round.proxy.as_ref()?.cpu.user_ns)
+}
+
+fn servers_us(round: &Round) -> Option<f64> {
+    per_request_us(round, round.servers_cpu.total_ns)
 }
 
 fn p99_us(round: &Round) -> Option<f64> {
@@ -285,6 +289,7 @@ fn group(scenario: &ScenarioRecord, title: String, base: &str, figure: fn(&Round
 
 const TAKES_ALL: &str = "a String takes all";
 const CASHEW: &str = "cashew";
+const CASHEW_EPOLL: &str = "cashew-epoll";
 const NUTCRACKER: &str = "nutcracker";
 /// The set of scenarios that charts show.
 const CHARTED: &str = "latency";

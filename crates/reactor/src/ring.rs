@@ -118,7 +118,7 @@ impl Ring {
         let (near, far) = net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SOCKET_FLAGS, None)?;
         self.flush(
             &mut vec![Order::Receive(near.as_raw_fd(), Token(0))],
-            [(&near, [].as_slice()); 0].into_iter(),
+            std::iter::empty::<(&Reactor, &[u8])>(),
         )?;
         // Until it is polled and nothing is on its way.
         self.wait(Some(Duration::ZERO))?;
