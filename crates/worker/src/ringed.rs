@@ -23,7 +23,7 @@ const CONNECTIONS_AT_ONCE: usize = 8;
 /// The ring and what waits for its next flush.
 #[derive(Debug, Default)]
 pub(crate) struct Ringed {
-    ring: Option<Ring>,
+    ring: Option<Box<Ring>>,
     /// Whose output is sent, and how much of it.
     writes: Vec<(Stream, usize)>,
     /// The same of the last flush, while it is looked at what became of it.
@@ -47,11 +47,11 @@ pub(crate) enum Stream {
 impl Ringed {
     /// The ring for a turn, after which it is put back.
     #[inline(always)]
-    pub(crate) fn take(&mut self) -> Option<Ring> {
+    pub(crate) fn take(&mut self) -> Option<Box<Ring>> {
         self.ring.take()
     }
 
-    pub(crate) fn put_back(&mut self, ring: Ring) {
+    pub(crate) fn put_back(&mut self, ring: Box<Ring>) {
         self.ring = Some(ring);
     }
 }
@@ -65,7 +65,7 @@ impl Worker {
     /// Reads streams by a ring from now on; to be called on the worker's own thread. Fails where the kernel has none for it.
     pub(crate) fn begin_ring(&mut self) -> io::Result<()> {
         self.ringed.ring =
-            Some(Ring::new(&self.reactor, self.buffer.len().saturating_mul(CONNECTIONS_AT_ONCE))?);
+            Some(Box::new(Ring::new(&self.reactor, self.buffer.len().saturating_mul(CONNECTIONS_AT_ONCE))?));
         self.reactor.begin_ring();
         Ok(())
     }
@@ -133,12 +133,7 @@ impl Worker {
         }
         if ring.take_polled() {
             self.reactor.wait(events, Some(Duration::ZERO))?;
-            for event in events.iter() {
-                self.take(event);
-            }
-            while let Some((id, event)) = self.from_servers.pop() {
-                self.conn_ready(id, event);
-            }
+            self.take_all(events);
         }
         self.write_due();
         self.core.expire();
@@ -164,9 +159,7 @@ impl Worker {
     /// Does what is to be done until nothing is.
     fn act_and_flush(&mut self, ring: &mut Ring) -> io::Result<()> {
         loop {
-            while let Some(output) = self.core.next_output() {
-                self.act(output);
-            }
+            self.act_on_outputs();
             let mut orders = self.reactor.orders();
             if orders.is_empty() && self.ringed.writes.is_empty() && self.ringed.closing.is_empty() {
                 self.reactor.reuse(orders);
@@ -292,9 +285,7 @@ impl Worker {
                 self.received(stream, held.bytes.len() as i32, &held.bytes);
             }
             let Some(end) = held.end else { continue };
-            while let Some(output) = self.core.next_output() {
-                self.act(output); // it may be paused again
-            }
+            self.act_on_outputs(); // it may be paused again
             match self.link(stream) {
                 Some(link) if link.holds() => link.hold(end, &[]),
                 Some(_) => self.received(stream, end, &[]),

@@ -78,7 +78,7 @@ pub struct Worker {
     pub(crate) notify: Notify,
     pub(crate) buffer: Box<[u8]>,
     /// What is ready at servers' connections in this tick.
-    pub(crate) from_servers: Vec<(ConnId, Event)>,
+    from_servers: Vec<(ConnId, Event)>,
     pub(crate) held: Held,
     pub(crate) clock: Clock,
     /// Once stopping: when to end at the latest.
@@ -173,17 +173,7 @@ impl Worker {
         self.wait(events)?;
         self.shard.worker(WorkerMetric::Ticks).add(1);
         self.core.tick(self.clock.tick());
-        // Servers are read when what clients ask has left: it carries the acknowledgement of what they sent, which
-        // the kernel would otherwise send by itself as soon as that is read.
-        for event in events.iter() {
-            self.take(event);
-        }
-        if self.core.has_output() {
-            self.act_on_outputs();
-        }
-        while let Some((id, event)) = self.from_servers.pop() {
-            self.conn_ready(id, event);
-        }
+        self.take_all(events);
         self.write_due();
         self.core.expire();
         if self.core.has_output() {
@@ -201,7 +191,7 @@ impl Worker {
     }
 
     /// How long to wait for events at most.
-    #[inline]
+    #[inline(always)] // into each way to wait
     pub(crate) fn patience(&self) -> Option<Duration> {
         let deadline = self.core.next_deadline().map(|at| self.clock.until(at));
         if self.stop_at.is_none() && self.resting.is_empty() && self.lingering.is_empty() {
@@ -212,7 +202,22 @@ impl Worker {
         [deadline, stop, rest, self.lingering.pause()].into_iter().flatten().min()
     }
 
-    pub(crate) fn take(&mut self, event: Event) {
+    /// Reads and writes what is ready.
+    pub(crate) fn take_all(&mut self, events: &Events) {
+        // Servers are read when what clients ask has left: it carries the acknowledgement of what they sent, which
+        // the kernel would otherwise send by itself as soon as that is read.
+        for event in events.iter() {
+            self.take(event);
+        }
+        if self.core.has_output() {
+            self.act_on_outputs();
+        }
+        while let Some((id, event)) = self.from_servers.pop() {
+            self.conn_ready(id, event);
+        }
+    }
+
+    fn take(&mut self, event: Event) {
         let (kind, generation, index) = parse(event.token);
         match kind {
             Kind::Client => {
@@ -237,7 +242,7 @@ impl Worker {
 
     // ---- what is to be done
 
-    pub(crate) fn act(&mut self, output: Output) {
+    fn act(&mut self, output: Output) {
         match output {
             Output::WriteClient(id) => self.write_or_hold(id),
             Output::WriteConn(id) if self.reactor.has_ring() => self.queue_write(Stream::Conn(id)),
