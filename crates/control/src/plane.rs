@@ -78,6 +78,8 @@ pub(crate) struct Plane {
     threads: Vec<JoinHandle<()>>,
     /// Workers that have not ended.
     running: usize,
+    /// Whether workers use io_uring, once the first has told.
+    ring: Option<bool>,
     notices: UnboundedReceiver<Notice>,
     probes: (UnboundedSender<Probed>, UnboundedReceiver<Probed>),
     pub(crate) returns: (UnboundedSender<Returned>, UnboundedReceiver<Returned>),
@@ -178,6 +180,7 @@ impl Plane {
             workers: handles,
             threads,
             running: count,
+            ring: None,
             notices,
             probes: unbounded_channel(),
             returns: unbounded_channel(),
@@ -284,22 +287,26 @@ impl Plane {
                 self.learning[pool as usize].hint(Instant::now());
             }
             Notice::UnknownCommand { pool } => self.learning[pool as usize].hint(Instant::now()),
-            Notice::Streams { worker, ring, refused } => {
-                let name = if ring { "io_uring" } else { "epoll" };
-                match refused {
-                    None => line!(self.log, Info, "worker {worker} reads and writes by {name}"),
-                    Some(error) => {
-                        line!(
-                            self.log,
-                            Info,
-                            "worker {worker} reads and writes by {name}; io_uring: {error}"
-                        );
-                    }
-                }
-            }
+            Notice::Streams { worker, ring, refused } => self.told_io(worker, ring, refused),
             Notice::Ended { worker } => {
                 line!(self.log, Info, "worker {worker} ended");
                 self.running -= 1;
+            }
+        }
+    }
+
+    /// Logs by what workers read and write: once, and again of one that differs.
+    fn told_io(&mut self, worker: usize, ring: bool, refused: Option<io::Error>) {
+        let who = match self.ring.replace(ring) {
+            None => "workers read and write by".to_owned(),
+            Some(others) if others != ring => format!("worker {worker} reads and writes by"),
+            Some(_) => return,
+        };
+        match (ring, refused) {
+            (true, _) => line!(self.log, Always, "{who} io_uring"),
+            (false, None) => line!(self.log, Always, "{who} epoll"),
+            (false, Some(error)) => {
+                line!(self.log, Always, "{who} epoll; io_uring is not to be had: {error}")
             }
         }
     }

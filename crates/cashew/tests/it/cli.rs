@@ -266,3 +266,28 @@ fn text(bytes: &[u8]) -> String {
 }
 
 const GOOD: &str = "alpha:\n  listen: 127.0.0.1:22121\n  servers:\n  - 127.0.0.1:6379:1\n";
+
+#[test]
+fn the_log_says_by_what_sockets_are_read() {
+    let start = |io: &str, wish: &str| {
+        let dir = TempDir::new("io").expect("a directory");
+        let (listen, stats) = (ports::free(), ports::free());
+        let pool = rig::pool("p", listen, "redis: true", &["127.0.0.1:1:1"]);
+        std::fs::write(dir.path().join("c.yml"), format!("cashew:\n  io: {io}\n{pool}")).expect("written");
+        let set =
+            if wish.is_empty() { "unset CASHEW_IO".to_owned() } else { format!("export CASHEW_IO={wish}") };
+        let command = format!("{set}; exec {CASHEW} -c c.yml -a 127.0.0.1 -s {stats} --threads 2");
+        Process::start_in(dir, "sh", ["-c", &command], "").expect("a shell")
+    };
+    let says = |process: &Process, text: &str| wait::until(text, || process.stderr().contains(text));
+    let lines = |process: &Process| process.stderr().matches("workers read and write by").count();
+    let plain = start("epoll", "");
+    says(&plain, "workers read and write by epoll\n");
+    let any = start("auto", "auto");
+    says(&any, "workers read and write by ");
+    assert_eq!((lines(&plain), lines(&any)), (1, 1), "once for all workers");
+    // The environment wins.
+    says(&start("io_uring", "epoll"), "workers read and write by epoll\n");
+    says(&start("auto", "kqueue"), "cashew: CASHEW_IO must be auto or epoll or io_uring");
+    says(&start("kqueue", "auto"), "kqueue");
+}
