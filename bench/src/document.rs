@@ -8,6 +8,7 @@
 //! that nothing differs.
 
 mod block;
+mod growth;
 
 use crate::chart::Chart;
 use crate::record::{Record, bench_dir};

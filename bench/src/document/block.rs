@@ -1,5 +1,6 @@
 //! What stands between the document's markers, a row per block and per chart.
 
+use super::growth::growth;
 use crate::chart::{Bar, Chart, Group};
 use crate::document::Sources;
 use crate::proxies::{KINDS, Kind};
@@ -25,6 +26,7 @@ pub(super) const BLOCKS: &[Block] = &[
     }),
     ("latency", latency),
     ("servers", |sources| closed(sources, |proxy| fixed(middle(proxy, servers_us), 2))),
+    ("growth", |_| growth()),
     ("calls", |sources| closed(sources, |proxy| fixed(calls_per_request(proxy), 2))),
     ("memory", |sources| closed(sources, memory)),
     ("control", control),
