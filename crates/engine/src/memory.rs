@@ -24,6 +24,8 @@ pub(crate) struct Memory {
     limit: usize,
     /// Bytes that they took when they were last weighed.
     held: usize,
+    /// Bytes that came of sockets that were not to be read any more; the worker keeps them.
+    kept: usize,
     /// Bytes received since.
     received: usize,
     /// After so many of them it is asked whether they are to be weighed.
@@ -49,6 +51,7 @@ impl Memory {
         Memory {
             limit,
             held: 0,
+            kept: 0,
             received: 0,
             ask_after: limit / LOOKS_PER_LIMIT,
             ask_at_requests: FEW_REQUESTS,
@@ -89,6 +92,13 @@ impl Core {
     /// Sets the bound on the bytes that this worker's buffers take.
     pub fn limit_memory(&mut self, bytes: usize) {
         self.memory = Memory::bounded(bytes);
+    }
+
+    /// So many bytes does the worker keep that came of sockets which were not to be read any more.
+    #[inline]
+    pub fn keep(&mut self, bytes: usize) {
+        self.memory.note(bytes.saturating_sub(self.memory.kept));
+        self.memory.kept = bytes;
     }
 
     /// Looks after the bound, if it is time.
@@ -178,7 +188,7 @@ impl Core {
             + docs.sum::<usize>()
             + self.replies.buffers.room()
             + self.replies.small.room();
-        clients.sum::<usize>() + conns.sum::<usize>() + parts.sum::<usize>() + spare
+        clients.sum::<usize>() + conns.sum::<usize>() + parts.sum::<usize>() + spare + self.memory.kept
     }
 
     /// Closes subscribers, and clients that are told of changes, that hold most, until all of them hold no more than half of the bound: not reading from them makes

@@ -159,9 +159,10 @@ impl Link {
 
     /// Keeps what arrived for when it is to be read.
     #[cold]
-    pub(crate) fn hold(&mut self, result: i32, bytes: &[u8]) {
+    pub(crate) fn hold(&mut self, net: &Net, result: i32, bytes: &[u8]) {
         let held = self.held.get_or_insert_default();
         if result > 0 {
+            net.keep(bytes.len());
             held.bytes.extend_from_slice(bytes);
         } else {
             held.end = Some(result);
@@ -169,8 +170,13 @@ impl Link {
     }
 
     /// What was kept, if it is to be read now.
-    pub(crate) fn take_held(&mut self) -> Option<Box<Held>> {
-        if self.interest.readable { self.held.take() } else { None }
+    pub(crate) fn take_held(&mut self, net: &Net) -> Option<Box<Held>> {
+        if !self.interest.readable {
+            return None;
+        }
+        let held = self.held.take()?;
+        net.let_go(held.bytes.len());
+        Some(held)
     }
 
     /// Whether something was kept.
@@ -181,6 +187,9 @@ impl Link {
     /// Takes the socket out of the reactor. With a ring, it must not be closed before the next flush.
     pub(crate) fn release(mut self, net: &Net) -> Transport {
         self.cancel(net);
+        if let Some(held) = self.held.take() {
+            net.let_go(held.bytes.len());
+        }
         if !self.asleep {
             _ = net.remove(&self.transport);
         }

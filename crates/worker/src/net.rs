@@ -1,7 +1,7 @@
 //! What a worker's sockets are watched and read by: a reactor, and a ring beside it where there is one.
 
 use reactor::{Order, Reactor};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -11,11 +11,13 @@ pub(crate) struct Net {
     reactor: Reactor,
     /// Nothing: there is no ring.
     orders: Option<RefCell<Vec<Order>>>,
+    /// Bytes that links keep of streams that are not read.
+    kept: Cell<usize>,
 }
 
 impl Net {
     pub(crate) fn new(reactor: Reactor) -> Net {
-        Net { reactor, orders: None }
+        Net { reactor, orders: None, kept: Cell::default() }
     }
 
     /// From now on streams are read by a ring.
@@ -26,6 +28,22 @@ impl Net {
     #[inline]
     pub(crate) fn has_ring(&self) -> bool {
         self.orders.is_some()
+    }
+
+    /// Bytes that links keep of streams that are not read.
+    #[inline]
+    pub(crate) fn kept(&self) -> usize {
+        self.kept.get()
+    }
+
+    /// A link keeps so many bytes more.
+    pub(crate) fn keep(&self, bytes: usize) {
+        self.kept.set(self.kept.get() + bytes);
+    }
+
+    /// A link no longer keeps so many bytes.
+    pub(crate) fn let_go(&self, bytes: usize) {
+        self.kept.set(self.kept.get().saturating_sub(bytes));
     }
 
     pub(crate) fn receive(&self, stream: &impl AsFd, token: reactor::Token) {

@@ -4,14 +4,17 @@
 //!   wait -> arrivals -> events of the reactor -> time -> what is to be done -> flush -> what came of that, until nothing is
 //! ```
 
+use crate::clients::ClientSocket;
 use crate::link::Link;
 use crate::servers::{ConnSocket, cause};
-use crate::sockets::{Kind, parse};
+use crate::sockets::{Kind, Table, parse};
 use crate::tick::Worker;
 use crate::transport::Transport;
 use engine::Input;
+use engine::client::Client;
 use engine::error::Cause;
 use engine::id::{ClientId, ConnId};
+use engine::server_conn::ServerConn;
 use reactor::{Arrival, Events, Ring};
 use stats::WorkerMetric;
 use std::io;
@@ -79,10 +82,7 @@ impl Worker {
 
     /// Has the output of a stream sent by the next flush.
     pub(crate) fn queue_write(&mut self, stream: Stream) {
-        let link = match stream {
-            Stream::Client(id) => self.clients.get_mut(id).map(|client| &mut client.link),
-            Stream::Conn(id) => up(self.conns.get_mut(id)),
-        };
+        let link = link(&mut self.clients, &mut self.conns, stream);
         // One that waits for room is written when it has it.
         if let Some(link) = link
             && !link.queued
@@ -114,6 +114,7 @@ impl Worker {
         self.shard.worker(WorkerMetric::Ticks).add(1);
         self.core.tick(self.clock.tick());
         self.ringed.turn = self.ringed.turn.wrapping_add(1);
+        self.core.keep(self.reactor.kept());
         if !self.ringed.resumed.is_empty() {
             self.take_held();
         }
@@ -123,10 +124,7 @@ impl Worker {
         }
         for stream in std::mem::take(&mut self.ringed.greedy) {
             let net = &self.reactor;
-            let link = match stream {
-                Stream::Client(id) => self.clients.get_mut(id).map(|client| &mut client.link),
-                Stream::Conn(id) => up(self.conns.get_mut(id)),
-            };
+            let link = link(&mut self.clients, &mut self.conns, stream);
             if let Some(link) = link {
                 link.ended(net, true);
             }
@@ -216,10 +214,7 @@ impl Worker {
                 };
             }
         };
-        let link = match stream {
-            Stream::Client(id) => self.clients.get_mut(id).map(|client| &mut client.link),
-            Stream::Conn(id) => up(self.conns.get_mut(id)),
-        };
+        let link = link(&mut self.clients, &mut self.conns, stream);
         if let Some(link) = link {
             link.queued = false;
             if count < length {
@@ -253,12 +248,8 @@ impl Worker {
             Kind::Client => self.clients.find(generation, index).map(Stream::Client),
             _ => self.conns.find(generation, index).map(Stream::Conn),
         };
-        let link = match stream {
-            Some(Stream::Client(id)) => self.clients.get_mut(id).map(|client| &mut client.link),
-            Some(Stream::Conn(id)) => up(self.conns.get_mut(id)),
-            None => None,
-        };
-        let (Some(stream), Some(link)) = (stream, link) else { return };
+        let Some(stream) = stream else { return };
+        let Some(link) = link(&mut self.clients, &mut self.conns, stream) else { return };
         let turn = self.ringed.turn;
         let goes_on = arrival.result > 0 || matches!(-arrival.result, ECANCELED | ENOBUFS);
         if !arrival.more && arrival.result == -ENOBUFS && link.fed == turn {
@@ -271,7 +262,7 @@ impl Worker {
             return;
         }
         if link.holds() {
-            return link.hold(arrival.result, bytes);
+            return link.hold(&self.reactor, arrival.result, bytes);
         }
         self.received(stream, arrival.result, bytes);
     }
@@ -280,24 +271,20 @@ impl Worker {
     #[cold]
     fn take_held(&mut self) {
         for stream in std::mem::take(&mut self.ringed.resumed) {
-            let Some(held) = self.link(stream).and_then(Link::take_held) else { continue };
+            let net = &self.reactor;
+            let found = link(&mut self.clients, &mut self.conns, stream);
+            let Some(held) = found.and_then(|link| link.take_held(net)) else { continue };
             if !held.bytes.is_empty() {
                 self.received(stream, held.bytes.len() as i32, &held.bytes);
             }
             let Some(end) = held.end else { continue };
             self.act_on_outputs(); // it may be paused again
-            match self.link(stream) {
-                Some(link) if link.holds() => link.hold(end, &[]),
+            let net = &self.reactor;
+            match link(&mut self.clients, &mut self.conns, stream) {
+                Some(link) if link.holds() => link.hold(net, end, &[]),
                 Some(_) => self.received(stream, end, &[]),
                 None => {}
             }
-        }
-    }
-
-    fn link(&mut self, stream: Stream) -> Option<&mut Link> {
-        match stream {
-            Stream::Client(id) => self.clients.get_mut(id).map(|client| &mut client.link),
-            Stream::Conn(id) => up(self.conns.get_mut(id)),
         }
     }
 
@@ -342,9 +329,18 @@ impl Worker {
     }
 }
 
-fn up(socket: Option<&mut ConnSocket>) -> Option<&mut Link> {
-    match socket {
-        Some(ConnSocket::Up(link)) => Some(link),
-        _ => None,
+/// The link of a stream, if it is there and up.
+#[inline]
+fn link<'a>(
+    clients: &'a mut Table<Client, ClientSocket>,
+    conns: &'a mut Table<ServerConn, ConnSocket>,
+    stream: Stream,
+) -> Option<&'a mut Link> {
+    match stream {
+        Stream::Client(id) => clients.get_mut(id).map(|client| &mut client.link),
+        Stream::Conn(id) => match conns.get_mut(id) {
+            Some(ConnSocket::Up(link)) => Some(link),
+            _ => None,
+        },
     }
 }

@@ -113,3 +113,22 @@ fn what_is_asked_counts_before_it_comes() {
     assert!(paused > 0, "{asked} replies are under way");
     assert!(asked * value.len() <= LIMIT * 5 / 4, "{asked} replies were asked for before anyone had to wait");
 }
+
+/// What came of a socket after it was no longer to be read is the worker's, and counts all the same.
+#[test]
+fn what_the_worker_keeps_counts() {
+    let mut rig = rig();
+    let client = rig.client();
+    rig.reads_at_most(client, 0);
+    rig.send(client, request("GET x"));
+    rig.reply(0, format!("$200000\r\n{}\r\n", "v".repeat(200_000)));
+    rig.core.keep(LIMIT / 2);
+    rig.later(0);
+    assert_eq!(said(&mut rig), [], "there is room for that");
+    rig.core.keep(LIMIT);
+    rig.later(0);
+    assert!(matches!(said(&mut rig)[..], [Output::PauseClient(_)]));
+    rig.core.keep(0);
+    rig.later(20);
+    assert!(matches!(said(&mut rig)[..], [Output::ResumeClient(_)]));
+}
