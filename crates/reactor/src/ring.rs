@@ -203,9 +203,20 @@ impl Ring {
             }
         }
         self.submit_all()?;
-        collect(&mut self.uring, &mut self.buffers, &mut self.next, &mut self.shorts, &mut self.polled);
-        self.polling &= !self.polled;
-        Ok(())
+        self.collect_all()
+    }
+
+    /// All that a flush brought about, also what the kernel had no room to tell: the owner takes what is not told for sent.
+    fn collect_all(&mut self) -> io::Result<()> {
+        loop {
+            collect(&mut self.uring, &mut self.buffers, &mut self.next, &mut self.shorts, &mut self.polled);
+            self.polling &= !self.polled;
+            if !self.uring.submission().cq_overflow() {
+                return Ok(());
+            }
+            // SAFETY: there is no argument.
+            passed(unsafe { self.uring.submitter().enter::<libc::sigset_t>(0, 0, GET_EVENTS, None) })?;
+        }
     }
 
     /// How many arrivals the last wait brought.
@@ -268,10 +279,11 @@ fn collect(
         if data < OWN {
             let offset = match cqueue::buffer_select(flags) {
                 Some(buffer) => {
-                    if !cqueue::buffer_more(flags) {
+                    let (offset, full) = buffers.take(buffer, usize::try_from(result).unwrap_or(0));
+                    if full {
                         batch.full.push(buffer);
                     }
-                    buffers.take(buffer, usize::try_from(result).unwrap_or(0))
+                    offset
                 }
                 None => 0,
             };
@@ -358,12 +370,14 @@ impl Buffers {
         tail.store(self.given, Ordering::Release);
     }
 
-    /// The kernel has put `count` more bytes into a buffer: where they begin.
-    fn take(&mut self, buffer: u16, count: usize) -> usize {
+    /// The kernel has put `count` more bytes into a buffer: where they begin, and whether they fill it. The kernel leaves a
+    /// buffer only when it is full. It says so too (`IORING_CQE_F_BUF_MORE`), but some kernels say it of any buffer
+    /// that an end found, and go on filling it (axboe/liburing, issues 1545 and 1553).
+    fn take(&mut self, buffer: u16, count: usize) -> (usize, bool) {
         let used = &mut self.used[usize::from(buffer)];
         let start = usize::from(buffer) * self.size + *used;
         *used += count;
-        start
+        (start, count > 0 && *used == self.size)
     }
 
     #[inline]

@@ -202,3 +202,36 @@ fn a_stream_is_closed_once_its_order_is_cancelled() {
     assert_eq!(reader.wait(&mut events, Some(10 * SECOND)).expect("waited"), 1, "the end arrives");
     assert_eq!(net::recv(&far, &mut [0; 8]).expect("the end"), Some(0));
 }
+
+/// Not all kernels say with an end that the buffer it found goes on to be filled.
+#[test]
+fn an_end_takes_no_buffer_from_the_others() {
+    let reactor = Reactor::new().expect("a reactor");
+    let Some(mut ring) = ring(&reactor) else { return };
+    for round in 0..100 {
+        let (near, far) = pair();
+        receive(&mut ring, &near);
+        let text = format!("what stream {round} says");
+        net::send(&far, text.as_bytes()).expect("sent");
+        let (_, bytes) = next(&mut ring);
+        assert_eq!(String::from_utf8_lossy(&bytes), text);
+        net::shutdown(&far).expect("shut down");
+        let (arrival, _) = next(&mut ring);
+        assert_eq!((arrival.result, arrival.more), (0, false));
+    }
+}
+
+#[test]
+fn whatever_does_not_fit_is_told_however_much_it_is() {
+    const MANY: usize = 20_000;
+    let reactor = Reactor::new().expect("a reactor");
+    let Some(mut ring) = ring(&reactor) else { return };
+    let (near, _far) = pair();
+    while net::send(&near, &[0; 1 << 16]).expect("sent").is_some() {}
+    let sends = (0..MANY).map(|_| (&near, b"more".as_slice()));
+    ring.flush(&mut Vec::new(), sends).expect("flushed");
+    let mut told: Vec<usize> = ring.shorts().iter().map(|(index, _)| *index).collect();
+    told.sort_unstable();
+    assert_eq!(told.len(), MANY);
+    assert!(told.iter().copied().eq(0..MANY));
+}

@@ -33,7 +33,7 @@ impl Worker {
             match found {
                 Accepted::Here(socket, pool, peer) => self.open_client(socket, pool, peer),
                 Accepted::Refused(socket, pool, peer, limit) => {
-                    self.lingering.add(Transport::Plain(socket), Instant::now());
+                    self.linger(Transport::Plain(socket));
                     self.shard.pool(pool, PoolMetric::ClientRefused).add(1);
                     let event = stats::Event::ClientRefused { pool: pool as u32, client: peer.inet(), limit };
                     self.process.events.push(event);
@@ -151,9 +151,15 @@ impl Worker {
         let ended = client.ended;
         let transport = self.forget_client(client);
         if closing == Closing::Linger && !ended {
-            self.lingering.add(transport, Instant::now());
+            self.linger(transport);
         } else {
             self.close(transport);
+        }
+    }
+
+    fn linger(&mut self, transport: Transport) {
+        if let Some(oldest) = self.lingering.add(transport, Instant::now()) {
+            self.close(oldest);
         }
     }
 

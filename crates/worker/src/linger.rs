@@ -22,13 +22,12 @@ pub(crate) struct Lingering {
 }
 
 impl Lingering {
-    /// Ends our side of `transport` and keeps the other open for a while.
-    pub(crate) fn add(&mut self, transport: Transport, now: Instant) {
+    /// Ends our side of `transport` and keeps the other open for a while. Answers the one that is to be closed for it.
+    pub(crate) fn add(&mut self, transport: Transport, now: Instant) -> Option<Transport> {
         transport.shutdown();
-        if self.sockets.len() >= LINGERING_MAX {
-            self.sockets.pop_front();
-        }
+        let oldest = if self.sockets.len() >= LINGERING_MAX { self.sockets.pop_front() } else { None };
         self.sockets.push_back((now + LINGER, transport));
+        oldest.map(|(_, transport)| transport)
     }
 
     /// Drops what they send, and those that have ended or whose time is up.
