@@ -212,11 +212,13 @@ impl Ring {
             collect(&mut self.uring, &mut self.buffers, &mut self.next, &mut self.shorts, &mut self.polled);
             self.polling &= !self.polled;
             if !self.uring.submission().cq_overflow() {
-                return Ok(());
+                break;
             }
             // SAFETY: there is no argument.
             passed(unsafe { self.uring.submitter().enter::<libc::sigset_t>(0, 0, GET_EVENTS, None) })?;
         }
+        self.shorts.sort_by_key(|(index, _)| *index);
+        Ok(())
     }
 
     /// How many arrivals the last wait brought.
@@ -236,8 +238,8 @@ impl Ring {
         (arrival, self.buffers.bytes(arrival.offset, usize::try_from(arrival.result).unwrap_or(0)))
     }
 
-    /// Of the last flush, in no order: which send went out in part (how many bytes) or not at all (an error's number,
-    /// negative; `EAGAIN`: there was no room). All others went out to their end. The last word on an index counts.
+    /// Of the last flush, in the order of the sends: which send went out in part (how many bytes) or not at all (an error's number,
+    /// negative; `EAGAIN`: there was no room). All others went out to their end. The last word on a send counts.
     pub fn shorts(&self) -> &[(usize, i32)] {
         &self.shorts
     }

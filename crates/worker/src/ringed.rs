@@ -122,6 +122,9 @@ impl Worker {
             let (arrival, bytes) = ring.get(index);
             self.take_arrival(arrival, bytes);
         }
+        if !self.ringed.greedy.is_empty() {
+            self.act_on_outputs(); // what is paused now is not to be received in vain
+        }
         for stream in std::mem::take(&mut self.ringed.greedy) {
             let net = &self.reactor;
             let link = link(&mut self.clients, &mut self.conns, stream);
@@ -188,11 +191,10 @@ impl Worker {
     fn flushed(&mut self, ring: &Ring) {
         let mut written = std::mem::take(&mut self.ringed.written);
         std::mem::swap(&mut written, &mut self.ringed.writes);
+        let mut shorts = ring.shorts().iter().peekable();
         for (index, (stream, length)) in written.drain(..).enumerate() {
             let mut result = Ok(length);
-            if !ring.shorts().is_empty()
-                && let Some((_, short)) = ring.shorts().iter().rfind(|(at, _)| *at == index)
-            {
+            while let Some((_, short)) = shorts.next_if(|(at, _)| *at == index) {
                 result = usize::try_from(*short).map_err(|_| -short);
             }
             self.sent(stream, length, result);
