@@ -407,11 +407,13 @@ impl Core {
         }
         let client = &mut self.replies.clients[c];
         let view = &self.topology.pools[client.pool as usize];
-        let roomy = client.queued <= view.client_max_pipeline / 2
-            && client.asked <= view.client_request_limit / 2
-            && client.held() <= view.client_output_limit / 2
-            && client.expected() / EXPECTED_PER_HELD <= view.client_output_limit / 2
-            && (!client.in_order || client.is_done());
+        // In the middle of a large request nothing but that is outstanding, and it will not be answered before its end.
+        let roomy = client.transfer != Transfer::None
+            || client.queued <= view.client_max_pipeline / 2
+                && client.asked <= view.client_request_limit / 2
+                && client.held() <= view.client_output_limit / 2
+                && client.expected() / EXPECTED_PER_HELD <= view.client_output_limit / 2
+                && (!client.in_order || client.is_done());
         if !roomy {
             return;
         }

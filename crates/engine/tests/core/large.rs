@@ -448,3 +448,31 @@ fn a_lane_whose_server_refused_a_line_is_not_used_again() {
     rig.reply(0, "END\r\n");
     assert_eq!(rig.read(other), "END\r\n");
 }
+
+#[test]
+fn what_its_replies_were_like_does_not_keep_a_large_request_from_its_end() {
+    let mut view = pool(Protocol::Redis, 1);
+    (view.stream_from, view.client_output_limit) = (4 * TRANSFER_BYTES, TRANSFER_BYTES);
+    let mut rig = Rig::new(view);
+    let client = rig.client();
+    for _ in 0..20 {
+        rig.send(client, request("MGET a b c"));
+        rig.reply(
+            0,
+            format!("*3\r\n{}", format!("${0}\r\n{1}\r\n", TRANSFER_BYTES, value(TRANSFER_BYTES)).repeat(3)),
+        );
+        rig.read(client);
+    }
+    rig.sent(0);
+    let whole = request(&format!("SET k {}", value(5 * TRANSFER_BYTES)));
+    rig.send(client, &whole[..1000]);
+    rig.takes_at_most(0, 0);
+    rig.send(client, &whole[1000..2 * TRANSFER_BYTES]);
+    assert!(paused(&mut rig, |said| matches!(said, Output::PauseClient(_))));
+    rig.takes_at_most(0, usize::MAX);
+    assert!(paused(&mut rig, |said| matches!(said, Output::ResumeClient(_))), "the server takes it");
+    rig.send(client, &whole[2 * TRANSFER_BYTES..]);
+    assert!(rig.sent(0).as_bytes() == whole);
+    rig.reply(0, "+OK\r\n");
+    assert_eq!(rig.read(client), "+OK\r\n");
+}
