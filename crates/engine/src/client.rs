@@ -134,6 +134,16 @@ pub enum Scan {
     Memcache(memcache::text::RequestScan),
 }
 
+impl Scan {
+    /// Bytes of room that it holds.
+    pub(crate) fn room(&self) -> usize {
+        match self {
+            Scan::Resp(scan) => scan.room(),
+            Scan::Memcache(_) => 0,
+        }
+    }
+}
+
 impl Client {
     /// A client that just connected.
     pub fn new(pool: u32, peer: stats::Peer, scan: Scan, number: u64, authenticated: bool) -> Client {
@@ -228,6 +238,11 @@ impl Client {
     /// Whether a request of it waits for the end of a pause.
     pub(crate) fn is_halted(&self) -> bool {
         self.session.as_ref().is_some_and(|session| session.held)
+    }
+
+    /// Bytes of room that the unfinished end of what it sent takes.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.rest.capacity() + self.scan.room()
     }
 
     /// Bytes of replies held for it.

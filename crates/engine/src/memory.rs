@@ -4,7 +4,7 @@
 //! received, or is still to come in reply to what was asked, that the bound could be near: seldom while there is room,
 //! often when it gets tight. At the bound the clients that hold most are no longer read until enough has drained.
 
-use crate::client::{Reading, Transfer};
+use crate::client::{Reading, Scan, Transfer};
 use crate::core::Core;
 use crate::deadline::NEVER;
 use crate::limits::{
@@ -215,7 +215,7 @@ impl Core {
         let weight = |c: &crate::client::Client| {
             let is_new = c.reply_mean == FIRST_REPLY_MEAN;
             let expected = if is_new { reply_bytes.min(c.expected()) } else { c.expected() };
-            c.rest.capacity() + c.held() + c.asked as usize + expected
+            c.unfinished() + c.held() + c.asked as usize + expected
         };
         let clients = self.replies.clients.iter().filter(|(_, client)| client.reading == Reading::Open);
         let clients = clients.map(|(index, client)| (weight(client), index));
@@ -234,7 +234,7 @@ impl Core {
                 self.pause(c);
             }
             let client = &self.replies.clients[c];
-            if client.half && client.rest.capacity() > (weight / 2).max(UNFINISHED_BYTES) {
+            if client.half && client.unfinished() > (weight / 2).max(UNFINISHED_BYTES) {
                 // Waiting does not make it smaller.
                 self.refuse_unfinished(c);
             }
@@ -245,7 +245,7 @@ impl Core {
     /// requests to be carried out, they are.
     fn break_deadlock(&mut self) {
         let halves = self.replies.clients.iter().filter(|(_, c)| c.pressed && c.half && !c.rest.is_empty());
-        if let Some((c, _)) = halves.max_by_key(|(_, client)| client.rest.capacity()) {
+        if let Some((c, _)) = halves.max_by_key(|(_, client)| client.unfinished()) {
             self.refuse_unfinished(c);
         } else {
             self.release();
@@ -255,13 +255,13 @@ impl Core {
     fn refuse_unfinished(&mut self, c: u32) {
         let protocol = self.protocol(c);
         let client = &mut self.replies.clients[c];
-        let event = Event::ClientTooBig {
-            pool: client.pool,
-            client: client.peer,
-            bytes: client.rest.capacity() as u64,
-        };
+        let event =
+            Event::ClientTooBig { pool: client.pool, client: client.peer, bytes: client.unfinished() as u64 };
         self.process.events.push(event);
         client.rest = Vec::new();
+        if let Scan::Resp(scan) = &mut client.scan {
+            scan.forget();
+        }
         // It waits for nothing any more but to have read why.
         (client.pressed, client.paused) = (false, false);
         self.count_client(c, PoolMetric::ForwardError);

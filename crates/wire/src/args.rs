@@ -64,6 +64,11 @@ impl Args {
         &self.canonical
     }
 
+    /// Bytes of room that it holds.
+    pub fn room(&self) -> usize {
+        self.spans.capacity() * size_of::<Span>() + self.canonical.capacity() + self.scratch.capacity()
+    }
+
     /// The parts an inline request is rebuilt in: spans, finished bytes, and bytes on the way there.
     pub(crate) fn rebuild(&mut self) -> (&mut Vec<Span>, &mut Vec<u8>, &mut Vec<u8>) {
         (&mut self.spans, &mut self.canonical, &mut self.scratch)

@@ -1,6 +1,6 @@
 //! Redis requests, byte by byte. Verdicts and texts were compared with redis-server 7.0.15.
 
-use wire::check::read_resp_requests;
+use wire::check::{read_resp_requests, resp_requests};
 use wire::resp::request::{ProtocolError, RequestScan, Scan};
 use wire::{Args, Limits};
 
@@ -178,4 +178,36 @@ fn a_pipeline_in_small_reads() {
         ]
     );
     assert_eq!(seen[4].1, [b"GET".to_vec(), b"b".to_vec()]);
+}
+
+#[test]
+fn very_many_arguments_are_looked_at_once() {
+    let many = |count: usize| {
+        let mut stream = format!("*{count}\r\n").into_bytes();
+        (0..count)
+            .for_each(|n| stream.extend(format!("${}\r\n{}\r\n", n % 11, &"0123456789"[..n % 11]).bytes()));
+        stream
+    };
+    // Whole ones, one behind another; then what is none, in the middle of one.
+    let good = [many(3000), many(5), many(1500)].concat();
+    let at = good.len() - 100;
+    let bad = [&good[..at], b"x"].concat();
+    for stream in [good, bad] {
+        for reads in [&[1][..], &[7, 50_000, 1], &[64], &[4096, 3]] {
+            resp_requests(&stream, reads, &Limits::default());
+        }
+    }
+    // So many that finding them again would be seen.
+    let stream = many(200_000);
+    let (mut scan, mut args) = (RequestScan::default(), Args::default());
+    let (len, limits) = (stream.len(), Limits::default());
+    assert_eq!(scan.scan(&stream[..1000], &limits, &mut args), Scan::Partial);
+    assert_eq!(scan.scan(&stream[..len - 1], &limits, &mut args), Scan::Partial);
+    assert!(args.is_empty() && scan.room() > 200_000, "they are kept");
+    assert_eq!(scan.scan(&stream, &limits, &mut args), Scan::Complete { len, inline: false });
+    assert_eq!((args.len(), args.get(199_999, &stream), scan.room()), (200_000, &b"01234567"[..], 0));
+    assert_eq!(scan.scan(&stream[..1000], &limits, &mut args), Scan::Partial);
+    assert!(scan.room() > 0);
+    scan.forget();
+    assert_eq!(scan.room(), 0);
 }

@@ -33,7 +33,7 @@ pub enum Scan {
 }
 
 /// Where an unfinished request stands. Resets itself when the request ends.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct RequestScan {
     stage: Stage,
     /// Arguments not yet complete.
@@ -44,7 +44,12 @@ pub struct RequestScan {
     looked: usize,
     /// Bytes of the request that came before the buffer and were passed on.
     passed: u64,
+    /// The arguments so far, where they are so many that finding them anew would take long.
+    kept: Option<Box<Args>>,
 }
+
+/// With so many arguments due those that are complete are kept.
+const KEPT_FROM: u32 = 1 << 10;
 
 /// What the bytes so far amount to of a request whose beginning was passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,22 +100,46 @@ impl RequestScan {
     /// The same for a request in any form, whole or not.
     fn careful(&mut self, buf: &[u8], limits: &Limits, args: &mut Args) -> Scan {
         args.clear();
+        let begins = self.stage == Stage::Start;
         let seen = match self.stage {
             Stage::Start => self.start(buf, limits, args),
-            // Find the end by the remembered state, then take the arguments from the whole request.
-            Stage::Length | Stage::Data => match self.arguments::<false>(buf, limits, args) {
-                Scan::Complete { .. } => {
-                    *self = RequestScan::default();
-                    return self.scan(buf, limits, args);
+            Stage::Length | Stage::Data => match self.kept.take() {
+                Some(mut kept) => {
+                    let seen = self.arguments::<true>(buf, limits, &mut kept);
+                    match seen {
+                        Scan::Partial => self.kept = Some(kept),
+                        _ => std::mem::swap(args, &mut kept),
+                    }
+                    seen
                 }
-                other => other,
+                // Find the end by the remembered state, then take the arguments from the whole request.
+                None => match self.arguments::<false>(buf, limits, args) {
+                    Scan::Complete { .. } => {
+                        *self = RequestScan::default();
+                        return self.scan(buf, limits, args);
+                    }
+                    other => other,
+                },
             },
         };
         match seen {
+            Scan::Partial if begins && self.due >= KEPT_FROM => {
+                self.kept = Some(Box::new(std::mem::take(args)));
+            }
             Scan::Partial => args.clear(),
             _ => *self = RequestScan::default(),
         }
         seen
+    }
+
+    /// Gives that room back. What was begun will not be finished.
+    pub fn forget(&mut self) {
+        self.kept = None;
+    }
+
+    /// Bytes of room that it holds.
+    pub fn room(&self) -> usize {
+        self.kept.as_ref().map_or(0, |args| args.room())
     }
 
     /// After `Partial`: the request has at least so many bytes from the start of the buffer on.
@@ -138,6 +167,7 @@ impl RequestScan {
     /// Goes on with a request after `scan` said `Partial`, letting its bytes pass instead of collecting them. `buf`
     /// starts behind what was passed on before.
     pub fn rest(&mut self, buf: &[u8], limits: &Limits) -> Rest {
+        self.kept = None;
         match self.arguments::<false>(buf, limits, &mut Args::default()) {
             Scan::Complete { len, .. } => {
                 *self = RequestScan::default();
