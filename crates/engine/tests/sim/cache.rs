@@ -93,7 +93,9 @@ impl Cache {
 
     /// Something is said to have changed.
     pub(crate) fn told(&mut self, reply: &[u8]) -> Result<&'static str, String> {
-        if self.tracks.is_none() && !self.refused || !reply.starts_with(b">") {
+        // Who is about to track again may be told already of what was read the last time.
+        let tracks = self.tracks.is_some() || self.will_track.is_some() || self.refused;
+        if !tracks || !reply.starts_with(b">") {
             return Err(format!("does not track and reads {}", reply.escape_ascii()));
         }
         let what = resp::elements(reply).and_then(|(_, mut parts)| parts.nth(1)).unwrap_or(b"");

@@ -427,6 +427,8 @@ impl Peer {
         };
         let mut reply = Vec::new();
         model(desk, &mut key, &mut reply)?;
+        // Without a key it tells by its page of names who it is.
+        named |= reply.ends_with(format!("@{own}\r\n").as_bytes());
         desk.lied |= self.misrouted && named;
         if let Some(key) = misplaced {
             return Err(format!("server {own} was asked for {key}, which is another's"));
