@@ -83,6 +83,7 @@ impl Core {
     /// Routes by `topology` from now on.
     pub(crate) fn take_up(&mut self, topology: Arc<Topology>) {
         let old = std::mem::replace(&mut self.topology, topology.clone());
+        self.divisions.views += 1;
         for &(pool, server) in old.marked.iter().chain(&topology.marked) {
             let view = &topology.pools[pool as usize].servers[server as usize];
             self.pools[pool as usize].servers[server as usize].drained = view.drained;

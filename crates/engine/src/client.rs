@@ -43,6 +43,8 @@ pub struct Client {
     pub transfer: Transfer,
     /// Its `noreply` requests that are under way.
     pub noreplies: u32,
+    /// Whether its request of many keys is being divided.
+    pub dividing: bool,
     /// Whether it is not read because buffers take too much memory.
     pub pressed: bool,
     /// Whether its `rest` was half a request then, and not requests that wait for something else.
@@ -161,6 +163,7 @@ impl Client {
             transfer: Transfer::None,
             lane_refused: false,
             noreplies: 0,
+            dividing: false,
             pressed: false,
             half: false,
             awaits_lane: false,

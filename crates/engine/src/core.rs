@@ -15,6 +15,7 @@ use crate::pubsub::Pubsub;
 use crate::replies::Replies;
 use crate::request::State;
 use crate::route::Share;
+use crate::route::divide::Divisions;
 use crate::server_conn::ServerConn;
 use crate::slab::{NONE, Slab};
 use crate::survey::Survey;
@@ -98,6 +99,10 @@ pub struct Core {
     pub(crate) lane_waiters: VecDeque<(ClientId, u64)>,
     /// When the first pause of a pool ends.
     pub(crate) pauses_end_us: u64,
+    /// Requests and replies of very many keys that are worked on a few keys at a time.
+    pub(crate) divisions: Divisions,
+    /// When the first pause ends; at once while there are such requests.
+    pub(crate) stir_us: u64,
     /// Questions to all workers that are under way.
     pub(crate) surveys: Slab<Survey>,
     /// Whether the proxy has refused the request that it is at; kept only while clients are monitored.
@@ -153,6 +158,8 @@ impl Core {
             lanes: 0,
             lane_waiters: VecDeque::new(),
             pauses_end_us: NEVER,
+            divisions: Divisions::default(),
+            stir_us: NEVER,
             surveys: Slab::default(),
             refused: false,
             random: seed | 1,
@@ -232,7 +239,7 @@ impl Core {
         let idle = self.idle_conns.next().min(self.idle_clients.next());
         let large = self.next_waiter().min(self.next_piece());
         let pubsub = self.pubsub.next_retry().min(self.tracking.retry_at_us);
-        conns.min(idle).min(large).min(self.memory.next_look()).min(pubsub).min(self.pauses_end_us)
+        conns.min(idle).min(large).min(self.memory.next_look()).min(pubsub).min(self.stir_us)
     }
 
     /// How many clients there are.
@@ -242,7 +249,7 @@ impl Core {
 
     /// Whether no client waits for anything and nothing waits to be written: used when stopping.
     pub fn is_idle(&self) -> bool {
-        self.replies.clients.iter().all(|(_, client)| client.is_settled())
+        self.replies.clients.iter().all(|(_, client)| client.is_settled() && !client.dividing)
             && self.conns.iter().all(|(_, conn)| conn.unsent == 0)
     }
 
@@ -324,7 +331,7 @@ impl Core {
     }
 
     #[cold]
-    fn keep_rest(&mut self, c: u32, rest: &[u8]) {
+    pub(crate) fn keep_rest(&mut self, c: u32, rest: &[u8]) {
         if let Some(client) = self.replies.clients.get_mut(c) {
             client.rest = self.replies.buffers.take();
             client.rest.extend_from_slice(rest);
@@ -376,7 +383,7 @@ impl Core {
         let client = &mut self.replies.clients[c];
         let view = &self.topology.pools[client.pool as usize];
         let full = client.is_full(view);
-        client.in_order &= !client.is_done();
+        client.in_order &= !client.is_done() || client.dividing;
         let wait = full || client.in_order || client.pressed || client.is_halted();
         if wait && !client.paused {
             client.paused = true;
@@ -403,7 +410,7 @@ impl Core {
     #[cold]
     fn resume_paused(&mut self, c: u32) {
         if self.is_held_up(c) {
-            return;
+            return self.hurry_division(c);
         }
         let client = &mut self.replies.clients[c];
         let view = &self.topology.pools[client.pool as usize];
@@ -505,6 +512,7 @@ impl Core {
         self.cut_transfer(c);
         self.end_session(c);
         self.leave_database(c);
+        self.drop_division(c);
         // Behind what may yet be said to it meanwhile.
         self.replies.outputs.push(Output::CloseClient(self.replies.clients.id(c), closing));
         let Some(mut client) = self.replies.clients.remove(c) else { return };

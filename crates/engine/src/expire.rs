@@ -39,6 +39,7 @@ impl Core {
         self.retry_broadcasts();
         self.wake_unheard();
         self.end_pauses();
+        self.work_on_divisions();
         self.admit_waiters();
         while let Some(c) = self.replies.overflowed.pop() {
             self.drop_overflowed(c);

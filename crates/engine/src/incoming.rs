@@ -3,6 +3,7 @@
 use crate::core::{Core, FEW_BYTES, lacking};
 use crate::error::Cause;
 use crate::id::ConnId;
+use crate::limits::KEY_BYTES_AT_ONCE;
 use crate::merge::How;
 use crate::output::Output;
 use crate::request::{Step, Target};
@@ -338,7 +339,12 @@ impl Core {
             state.note_gathered(part);
         }
         state.outstanding -= 1;
-        if state.outstanding == 0 {
+        if state.outstanding > 0 {
+            return;
+        }
+        if state.is_bulky(self.divisions.at_once, KEY_BYTES_AT_ONCE) {
+            self.merge_later(merge);
+        } else {
             self.finish_merge(merge);
         }
     }

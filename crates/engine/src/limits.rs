@@ -240,3 +240,10 @@ pub const MONITOR_HELD_BYTES: usize = 64 << 20;
 
 /// Servers are asked to tell of so many prefixes; where clients want more of them, of all keys.
 pub const BROADCAST_PREFIXES: usize = 1 << 10;
+
+/// A request of more keys than this is split so many keys a tick, and the reply to it put together likewise: some 0.3 ms of a
+/// worker. Fewer would cost more ticks, each with its look at all sockets.
+pub const KEYS_AT_ONCE: usize = 8 << 10;
+
+/// The same, in bytes: a request, or the reply to it, may be of few keys with large values.
+pub const KEY_BYTES_AT_ONCE: usize = 1 << 20;

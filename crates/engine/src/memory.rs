@@ -177,10 +177,10 @@ impl Core {
         let clients = self.replies.clients.iter();
         let clients = clients.map(|(_, c)| {
             let session = c.session.as_ref().map_or(0, |session| session.room());
-            c.rest.capacity() + c.outbox.room() + c.parked + session
+            c.unfinished() + c.outbox.room() + c.parked + session
         });
         let conns = self.conns.iter().map(|(_, conn)| conn.rest.capacity() + conn.stream.room());
-        let parts = self.merges.iter().flat_map(|(_, merge)| &merge.parts).map(|part| part.reply.capacity());
+        let parts = self.merges.iter().map(|(_, merge)| merge.room()).chain([self.divisions.room()]);
         let overheard =
             self.pools.iter().filter_map(|pool| pool.monitored.as_ref()).map(|lines| lines.room());
         let docs = self.pools.iter().flat_map(|pool| &pool.docs).map(|docs| docs.room());

@@ -1,6 +1,8 @@
 //! Many replies → one. A merge is made when a request is split over servers or sent to all of them;
 //! its parts fill in any order, and the last one in writes the client's reply.
 
+mod bulky;
+
 use crate::gather::Plan;
 use config::Protocol;
 use wire::limits::Limits;
@@ -31,6 +33,10 @@ pub struct Merge {
     pub keys: Keys,
     /// What is made of the parts where they are gathered.
     pub(crate) gather: Option<Box<Plan>>,
+    /// For how many keys the reply is written.
+    written: usize,
+    /// The reply so far, where it is written a few keys at a time.
+    out: Vec<u8>,
 }
 
 /// One server's share.
@@ -119,6 +125,8 @@ pub enum How {
     Stats,
     /// memcached STAT lines of every server, its name before each.
     StatsByServer,
+    /// It is made: [`Merge::write_some`] has written it.
+    Written,
 }
 
 /// Keys one after another, without an allocation each.
@@ -142,7 +150,7 @@ impl Keys {
 
     /// Bytes of room that it holds.
     pub fn room(&self) -> usize {
-        self.bytes.capacity()
+        self.bytes.capacity() + self.ends.capacity() * size_of::<u32>()
     }
 
     fn clear(&mut self) {
@@ -163,6 +171,7 @@ impl Merge {
         self.order.clear();
         self.keys.clear();
         self.gather = None;
+        self.written = 0;
     }
 
     /// The code that a FUNCTION LOAD has brought to every server.
@@ -199,6 +208,10 @@ impl Merge {
             How::Values(partial) => self.write_values(partial, out),
             How::Stats => self.write_stats(out),
             How::StatsByServer => self.write_stats_by_server(names, out),
+            How::Written => {
+                append_whole(&mut self.out, out);
+                Some(())
+            }
             _ if protocol == Protocol::Memcache => self.write_first(out),
             _ => self.write_redis(out),
         };
@@ -294,19 +307,37 @@ impl Merge {
     }
 
     fn write_elements(&mut self, out: &mut Vec<u8>) -> Option<()> {
+        self.begin_elements(out)?;
+        self.some_elements(self.order.len(), out)?;
+        self.end_elements()
+    }
+
+    #[inline(always)] // into the usual way
+    fn begin_elements(&mut self, out: &mut Vec<u8>) -> Option<()> {
         for part in &mut self.parts {
             if !is_error(&part.reply) {
                 part.open()?;
             }
         }
         encode::array_header(self.order.len(), out);
-        for part in &self.order {
+        Some(())
+    }
+
+    /// Writes the elements of so many more keys.
+    #[inline(always)] // into the usual way
+    fn some_elements(&mut self, keys: usize, out: &mut Vec<u8>) -> Option<()> {
+        for part in self.order.iter().skip(self.written).take(keys) {
             let part = self.parts.get_mut(*part as usize)?;
             match part.left {
                 Some(_) => out.extend_from_slice(part.element()?),
                 None => encode::null(self.resp3, out),
             }
         }
+        self.written += keys;
+        Some(())
+    }
+
+    fn end_elements(&self) -> Option<()> {
         self.parts.iter().all(|part| part.left.unwrap_or(0) == 0).then_some(())
     }
 
@@ -389,17 +420,37 @@ impl Merge {
     }
 
     fn write_values(&mut self, partial: bool, out: &mut Vec<u8>) -> Option<()> {
-        let failed = |part: &&Part| !part.reply.ends_with(b"END\r\n");
-        let failures = self.parts.iter().filter(failed).count();
-        if failures == self.parts.len() || (failures > 0 && !partial) {
-            return None;
-        }
-        for (index, part) in self.order.iter().enumerate() {
+        let failures = self.check_values(partial)?;
+        self.some_values(self.order.len(), out)?;
+        self.end_values(failures, out)
+    }
+
+    fn failures(&self) -> usize {
+        self.parts.iter().filter(|part| !part.reply.ends_with(b"END\r\n")).count()
+    }
+
+    /// How many parts failed, if there is something to tell all the same.
+    #[inline(always)] // into the usual way
+    fn check_values(&self, partial: bool) -> Option<usize> {
+        let failures = self.failures();
+        (failures == 0 || (partial && failures < self.parts.len())).then_some(failures)
+    }
+
+    /// Writes the values of so many more keys.
+    #[inline(always)] // into the usual way
+    fn some_values(&mut self, keys: usize, out: &mut Vec<u8>) -> Option<()> {
+        for (index, part) in self.order.iter().enumerate().skip(self.written).take(keys) {
             // A server answers in the order asked and leaves out what it does not have.
             if let Some(block) = self.parts.get_mut(*part as usize)?.value(self.keys.get(index)) {
                 out.extend_from_slice(block);
             }
         }
+        self.written += keys;
+        Some(())
+    }
+
+    #[inline(always)] // into the usual way
+    fn end_values(&self, failures: usize, out: &mut Vec<u8>) -> Option<()> {
         out.extend_from_slice(b"END\r\n");
         let unasked = |part: &Part| part.reply.get(part.at..).is_some_and(|rest| rest.starts_with(b"VALUE "));
         (failures > 0 || !self.parts.iter().any(unasked)).then_some(())
@@ -487,6 +538,16 @@ impl Merge {
         let note = format!(" ({} of {} servers failed)\r\n", failed().count(), self.parts.len());
         out.extend_from_slice(note.as_bytes());
     }
+}
+
+/// Hands out a reply that is made, where it can be without copying it.
+fn append_whole(reply: &mut Vec<u8>, out: &mut Vec<u8>) {
+    if out.is_empty() {
+        std::mem::swap(reply, out);
+    } else {
+        out.extend_from_slice(reply);
+    }
+    *reply = Vec::new();
 }
 
 /// An error of the proxy's own in the protocol's form.

@@ -287,6 +287,18 @@ impl Core {
     /// Appends a request, or the end of one, to a connection: its reply is for `target`.
     #[inline]
     pub(crate) fn send(&mut self, s: u32, target: Target, care: Care, write: impl FnOnce(&mut Vec<u8>)) {
+        self.send_inline(s, target, care, write);
+    }
+
+    /// The same, for where that is done again and again.
+    #[inline(always)]
+    pub(crate) fn send_inline(
+        &mut self,
+        s: u32,
+        target: Target,
+        care: Care,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         let now = self.now.mono_us;
         let conn = &mut self.conns[s];
         write(conn.stream.buffer(&mut self.replies.buffers));

@@ -55,6 +55,24 @@ impl Stream {
         &self.lent.buf[(self.written - self.base) as usize..]
     }
 
+    /// Appends what is in `bytes` behind the first `room` of them, without copying it where what is kept here already fits
+    /// into those.
+    pub(crate) fn adopt(&mut self, mut bytes: Vec<u8>, room: usize, buffers: &mut Buffers) {
+        let kept = &self.lent.buf;
+        let gap = room.checked_sub(kept.len());
+        let place = gap.and_then(|gap| bytes.get_mut(gap..room));
+        let (Some(gap), Some(place)) = (gap, place) else {
+            return self.lent.buf.extend_from_slice(bytes.get(room..).unwrap_or(&[]));
+        };
+        place.copy_from_slice(kept);
+        match self.base.checked_sub(gap as u64) {
+            // Like bytes that are answered and not dropped yet.
+            Some(base) => self.base = base,
+            None => _ = bytes.drain(..gap),
+        }
+        buffers.give(std::mem::replace(&mut self.lent.buf, bytes));
+    }
+
     /// The socket took `count` more bytes.
     #[inline]
     pub fn advance(&mut self, count: usize) {
@@ -115,6 +133,34 @@ mod tests {
         stream.buffer(&mut buffers).extend_from_slice(b"three");
         assert_eq!((stream.written(), stream.end()), (8, 13));
         assert_eq!(stream.waiting(), b"three");
+    }
+
+    #[test]
+    fn a_buffer_is_taken_over_with_what_was_there_before_it() {
+        let mut buffers = Buffers::new(4096);
+        // Sent before and dropped; sent before and kept; waiting; and whether there is room for the latter two.
+        for (dropped, sent, waiting) in
+            [(0, 0, 0), (0, 3, 2), (100, 0, 0), (100, 3, 5), (100, 30, 40), (5, 4, 4)]
+        {
+            let mut stream = Stream::default();
+            let all: Vec<u8> = (0..dropped + sent + waiting + 50).map(|n| n as u8).collect();
+            let before = dropped + sent + waiting;
+            stream.buffer(&mut buffers).extend_from_slice(&all[..dropped]);
+            stream.advance(dropped);
+            stream.forget(dropped as u64, &mut buffers);
+            stream.buffer(&mut buffers).extend_from_slice(&all[dropped..before]);
+            stream.advance(sent);
+            stream.adopt([&[b'?'; 16], &all[before..]].concat(), 16, &mut buffers);
+            assert_eq!(stream.waiting(), &all[dropped + sent..]);
+            assert_eq!(stream.between(dropped as u64, stream.end()), &all[dropped..]);
+            assert_eq!((stream.written(), stream.end()), ((dropped + sent) as u64, all.len() as u64));
+            stream.advance(waiting + 10);
+            stream.forget(before as u64, &mut buffers);
+            assert_eq!(stream.waiting(), &all[before + 10..]);
+            stream.advance(40);
+            stream.forget(all.len() as u64, &mut buffers);
+            assert_eq!((stream.room(), stream.end()), (0, all.len() as u64));
+        }
     }
 
     #[test]

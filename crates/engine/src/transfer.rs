@@ -309,7 +309,11 @@ impl Core {
     pub(crate) fn is_held_up(&self, c: u32) -> bool {
         let waits = |s: u32| self.conns[s].stream.waiting().len() > TRANSFER_BYTES / 2;
         let client = &self.replies.clients[c];
-        client.awaits_lane || client.pressed || client.is_halted() || self.lane_of(c).is_some_and(waits)
+        client.awaits_lane
+            || client.pressed
+            || client.dividing
+            || client.is_halted()
+            || self.lane_of(c).is_some_and(waits)
     }
 
     /// Whether it is the client's turn to go on with a large request, not the server's.

@@ -17,6 +17,8 @@ pub struct Usage {
     pub in_flight: usize,
     /// Pieces of large replies that wait for more to leave with.
     pub pieces: usize,
+    /// Requests and replies of very many keys that are worked on a few keys at a time.
+    pub divided: usize,
 }
 
 impl Core {
@@ -30,6 +32,7 @@ impl Core {
             conns: self.conns.len(),
             in_flight,
             pieces: self.pieces.len(),
+            divided: self.divisions.len(),
         }
     }
 }

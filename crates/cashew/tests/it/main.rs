@@ -2,6 +2,7 @@
 
 mod auto_timeout;
 mod away;
+mod bulk;
 mod cli;
 mod clients;
 mod failure;

@@ -51,6 +51,7 @@ impl Core {
         let now = Pause { until_us: before.until_us.max(until_us), halt: before.halt.max(halt) };
         *pause = Some(now);
         self.pauses_end_us = self.pauses_end_us.min(now.until_us);
+        self.stir();
         for c in self.clients_of(pool) {
             self.session(c).halt = now.halt;
         }
@@ -89,6 +90,7 @@ impl Core {
             }
         }
         self.pauses_end_us = self.pools.iter().filter_map(|pool| until(&pool.pause)).min().unwrap_or(NEVER);
+        self.stir();
     }
 
     /// Whether a request has to wait for the end of a pause.

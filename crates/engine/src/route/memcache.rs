@@ -36,7 +36,7 @@ impl Core {
             match scan.scan(&bytes[used..], &view.limits, args) {
                 Found::Complete(request) => {
                     if !self.memcache_request(c, &request, args, &bytes[used..used + request.len]) {
-                        self.read_again(c);
+                        self.read_again(c, request.len, args);
                         break;
                     }
                     used += request.len;
@@ -95,8 +95,9 @@ impl Core {
         Target::Noreply(self.replies.clients.id(c))
     }
 
-    /// Acts on a request. `false`: it is to be read again when there is a connection for it.
-    fn memcache_request(&mut self, c: u32, request: &Request, args: &Args, bytes: &[u8]) -> bool {
+    /// Acts on a request. `false`: it is to be read again when there is a connection for it, or is divided.
+    #[inline(always)] // what else calls it seldom does
+    pub(super) fn memcache_request(&mut self, c: u32, request: &Request, args: &Args, bytes: &[u8]) -> bool {
         let client = &self.replies.clients[c];
         let (pool, slot) = (client.pool, client.slot);
         self.count_pool(pool, PoolMetric::ClientRequests).add(1);
@@ -130,7 +131,7 @@ impl Core {
                 let how = if args.len() > 1 { How::StatsByServer } else { How::Stats };
                 _ = self.send_to_all(c, how, |out| encode::forward(request, bytes, args, out));
             }
-            _ if request.keys > 1 => self.route_multiget(c, request, args, bytes),
+            _ if request.keys > 1 => return self.route_multiget(c, request, args, bytes),
             _ if self.topology.pools[pool as usize].detour => self.route_detour(c, request, args, bytes),
             _ => {
                 let key = view.get(request.first_key as usize);

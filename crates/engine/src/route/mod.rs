@@ -6,6 +6,7 @@ mod client_line;
 pub(crate) mod clients;
 mod cluster;
 pub(crate) mod copies;
+pub(crate) mod divide;
 mod fanout;
 mod fixed;
 mod gather;

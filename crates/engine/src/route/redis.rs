@@ -48,7 +48,7 @@ impl Core {
                 Found::Complete { len, inline } => {
                     let request = if inline { args.canonical() } else { &bytes[used..used + len] };
                     if !self.redis_request(c, args.view(request)) {
-                        self.read_again(c);
+                        self.read_again(c, len, args);
                         break;
                     }
                     used += len;
@@ -81,16 +81,18 @@ impl Core {
     }
 
     /// The request that was just read is read again when all that its client asked before is answered, or when there is a
-    /// connection for it.
+    /// connection for it; or, where it is divided, goes on from here. It has `len` bytes.
     #[cold]
-    pub(crate) fn read_again(&mut self, c: u32) {
+    pub(crate) fn read_again(&mut self, c: u32, len: usize, args: &mut Args) {
         self.count_pool(self.replies.clients[c].pool, PoolMetric::ClientRequests).sub(1);
         self.replies.clients[c].in_order = true;
+        self.begin_division(c, len, args);
         self.must_pause(c);
     }
 
     /// Acts on a request. `false`: it has to wait until all that its client asked before is answered.
-    fn redis_request(&mut self, c: u32, args: ArgView<'_>) -> bool {
+    #[inline(always)] // what else calls it seldom does
+    pub(super) fn redis_request(&mut self, c: u32, args: ArgView<'_>) -> bool {
         let found = command::find(args);
         let client = &mut self.replies.clients[c];
         let pool = client.pool;
@@ -153,7 +155,7 @@ impl Core {
     fn dispatch(&mut self, c: u32, command: &'static Command, args: ArgView<'_>) -> bool {
         match command.route {
             Route::ByKey => return self.route_by_key(c, command, args),
-            Route::Split(split) => self.route_split(c, command, split, args),
+            Route::Split(split) => return self.route_split(c, command, split, args),
             Route::Fanout(fanout) => self.route_fanout(c, command, fanout, args),
             Route::Local(Local::Monitor) => return self.monitor(c),
             Route::Local(local) => self.route_local(c, command, local, args),

@@ -4,8 +4,9 @@
 use crate::command::{Command, Flags, Split};
 use crate::core::Core;
 use crate::error::Cause;
-use crate::merge::{How, Part};
+use crate::merge::{How, Merge, Part};
 use crate::request::Target;
+use crate::route::divide::Division;
 use crate::server_conn::Care;
 use crate::slab::NONE;
 use config::Protocol;
@@ -15,20 +16,27 @@ use wire::memcache::{self, Request, Verb};
 use wire::resp::encode;
 
 /// The shape of a request that is split: `word unit unit ... trailing`.
-struct Units {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Units {
     /// Index of the first key.
-    first: usize,
+    pub(super) first: usize,
     /// How many keys.
-    count: usize,
+    pub(super) count: usize,
     /// Arguments per key, the key included.
-    step: usize,
+    pub(super) step: usize,
     /// Arguments after the last unit, which every part needs.
-    trailing: usize,
+    pub(super) trailing: usize,
 }
 
 impl Core {
-    /// MGET, MSET, DEL and their like.
-    pub(crate) fn route_split(&mut self, c: u32, command: &'static Command, split: Split, args: ArgView<'_>) {
+    /// MGET, MSET, DEL and their like. `false`: it is divided, and comes again.
+    pub(crate) fn route_split(
+        &mut self,
+        c: u32,
+        command: &'static Command,
+        split: Split,
+        args: ArgView<'_>,
+    ) -> bool {
         let rest = args.len() - 1;
         let partial = self.view(c).partial_is_miss;
         let (step, trailing, how) = match split {
@@ -41,25 +49,43 @@ impl Core {
         if count == 0 || count * step + trailing != rest {
             let text =
                 format!("ERR wrong number of arguments for '{}' command", command.name.to_ascii_lowercase());
-            return self.answer_now(c, |out| encode::error(text.as_bytes(), out));
+            self.answer_now(c, |out| encode::error(text.as_bytes(), out));
+            return true;
         }
         let units = Units { first: 1, count, step, trailing };
-        match self.place_units(c, args, &units) {
-            Placed::One(server) => {
-                self.forward(c, server, args.bytes(), command.flags.has(Flags::READONLY));
-            }
-            Placed::Many => self.send_parts(c, args, &units, how, command.flags.has(Flags::READONLY)),
+        let read = command.flags.has(Flags::READONLY);
+        let placed = match self.is_bulky(&units, args.bytes()) {
+            false => self.place_units(c, args, &units),
+            true => match self.take_division(c, None, &units) {
+                Some(placed) => placed,
+                None => return false,
+            },
+        };
+        match placed {
+            Placed::One(server) => self.forward(c, server, args.bytes(), read),
+            Placed::Many => self.send_parts(c, args, &units, how, read),
+            Placed::Divided(division) => self.send_division(c, args, &units, how, read, *division),
         }
-        if self.view(c).detour && !command.flags.has(Flags::READONLY) {
+        if self.view(c).detour && !read {
             self.follow_units(c, args, &units);
         }
+        true
     }
 
-    /// memcached's get, gets, gat and gats with several keys.
-    pub(crate) fn route_multiget(&mut self, c: u32, request: &Request, args: &Args, bytes: &[u8]) {
+    /// memcached's get, gets, gat and gats with several keys. `false`: it is divided, and comes again.
+    pub(crate) fn route_multiget(&mut self, c: u32, request: &Request, args: &Args, bytes: &[u8]) -> bool {
         let units =
             Units { first: request.first_key as usize, count: request.keys as usize, step: 1, trailing: 0 };
-        match self.place_units(c, args.view(bytes), &units) {
+        let placed = match self.is_bulky(&units, bytes) {
+            false => self.place_units(c, args.view(bytes), &units),
+            true => match self.take_division(c, Some(*request), &units) {
+                Some(placed) => placed,
+                None => return false,
+            },
+        };
+        let how = How::Values(self.view(c).partial_is_miss);
+        let read = matches!(request.verb, Verb::Get | Verb::Gets);
+        match placed {
             Placed::One(server) => {
                 let slot = self.replies.ask(c, bytes.len());
                 let target = Target::Request(slot);
@@ -68,15 +94,15 @@ impl Core {
                     memcache::encode::forward_until(request, bytes, args, exptime.as_deref(), out);
                 });
             }
-            Placed::Many => {
-                let partial = self.view(c).partial_is_miss;
-                let read = matches!(request.verb, Verb::Get | Verb::Gets);
-                self.send_parts(c, args.view(bytes), &units, How::Values(partial), read);
+            Placed::Many => self.send_parts(c, args.view(bytes), &units, how, read),
+            Placed::Divided(division) => {
+                self.send_division(c, args.view(bytes), &units, how, read, *division);
             }
         }
         if self.view(c).detour && matches!(request.verb, Verb::Gat | Verb::Gats) {
             self.follow_units(c, args.view(bytes), &units);
         }
+        true
     }
 
     /// The keys of a split write, whose servers are in `scratch.servers`, while other servers are away.
@@ -141,21 +167,48 @@ impl Core {
                 });
             }
         }
-        merge.outstanding = merge.parts.len() as u32;
-        let merge = self.merges.insert(merge);
-        // Each part ends.
-        for (part, share) in shares.iter().enumerate() {
-            let target = Target::Part { merge, part: part as u32 };
-            match share.conn {
-                Ok(conn) => self.send(conn, target, Care::of_read(read), |out| match redis {
-                    true => out.extend_from_slice(args.encoded(args.len() - units.trailing..args.len())),
-                    false => memcache::encode::multiget_end(out),
-                }),
-                Err(cause) => self.fail_unasked(pool, target, cause),
-            }
-        }
+        self.end_parts(pool, merge, &shares, args, units, read);
         self.scratch.servers = servers;
         self.scratch.shares = shares;
+    }
+
+    /// Each part ends, and its reply is waited for.
+    #[inline(always)] // into the usual way
+    pub(super) fn end_parts(
+        &mut self,
+        pool: u32,
+        mut merge: Merge,
+        shares: &[Share],
+        args: ArgView<'_>,
+        units: &Units,
+        read: bool,
+    ) {
+        merge.outstanding = merge.parts.len() as u32;
+        let merge = self.merges.insert(merge);
+        for (part, share) in shares.iter().enumerate() {
+            self.end_part(pool, share, Target::Part { merge, part: part as u32 }, args, units, read);
+        }
+    }
+
+    /// A part ends, and its reply is for `target`.
+    #[inline(always)] // into the usual way
+    pub(super) fn end_part(
+        &mut self,
+        pool: u32,
+        share: &Share,
+        target: Target,
+        args: ArgView<'_>,
+        units: &Units,
+        read: bool,
+    ) {
+        let redis = self.topology.pools[pool as usize].protocol == Protocol::Redis;
+        match share.conn {
+            Ok(conn) => self.send_inline(conn, target, Care::of_read(read), |out| match redis {
+                true => out.extend_from_slice(args.encoded(args.len() - units.trailing..args.len())),
+                false => memcache::encode::multiget_end(out),
+            }),
+            Err(cause) => self.fail_unasked(pool, target, cause),
+        }
     }
 
     /// Makes a share for each of the `servers` that units go to, in the order of their first units, and says for each unit
@@ -179,7 +232,15 @@ impl Core {
     }
 
     /// The words of a part before its first key.
-    fn begin_part(&mut self, conn: u32, args: ArgView<'_>, units: &Units, count: usize, redis: bool) {
+    #[inline(always)] // into the usual way
+    pub(super) fn begin_part(
+        &mut self,
+        conn: u32,
+        args: ArgView<'_>,
+        units: &Units,
+        count: usize,
+        redis: bool,
+    ) {
         if redis {
             return self.append(conn, |out| {
                 encode::array_header(1 + count * units.step + units.trailing, out);
@@ -231,17 +292,19 @@ impl Core {
 #[derive(Debug)]
 pub(crate) struct Share {
     /// Index of the server, or [`NONE`].
-    server: u32,
+    pub(super) server: u32,
     /// How many units.
-    units: u32,
+    pub(super) units: u32,
     /// The connection that they go out on, or why they cannot.
-    conn: Result<u32, Cause>,
+    pub(super) conn: Result<u32, Cause>,
 }
 
 /// How the keys of a request spread.
-enum Placed {
+pub(super) enum Placed {
     /// All on one server, or on none.
     One(Option<u32>),
     /// On several.
     Many,
+    /// On several, and their parts are filled.
+    Divided(Box<Division>),
 }

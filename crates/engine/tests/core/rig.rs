@@ -6,7 +6,7 @@ use engine::error::Cause;
 use engine::id::{ClientId, ConnId};
 use engine::topology::{PoolView, Standing, Topology};
 use engine::{Closing, Core, Input, Now, Output, Process};
-use stats::{Event, Registry, ServerMetric};
+use stats::{Event, PoolMetric, Registry, ServerMetric, WorkerMetric};
 use std::sync::Arc;
 
 pub(crate) struct Rig {
@@ -180,6 +180,11 @@ impl Rig {
         self.clients.len() - 1
     }
 
+    /// The time, in microseconds.
+    pub(crate) fn now_us(&self) -> u64 {
+        self.now_us
+    }
+
     /// Time passes, in milliseconds.
     pub(crate) fn later(&mut self, ms: u64) {
         self.now_us += ms * 1000;
@@ -222,6 +227,16 @@ impl Rig {
     /// One of a server's counters.
     pub(crate) fn server_counter(&self, server: usize, metric: ServerMetric) -> u64 {
         self.process.registry.shards()[0].server(0, server, metric).get()
+    }
+
+    /// One of the pool's counters.
+    pub(crate) fn pool_counter(&self, metric: PoolMetric) -> u64 {
+        self.process.registry.shards()[0].pool(0, metric).get()
+    }
+
+    /// One of the worker's counters.
+    pub(crate) fn worker_counter(&self, metric: WorkerMetric) -> u64 {
+        self.process.registry.shards()[0].worker(metric).get()
     }
 
     /// The oldest event that the log has not seen.

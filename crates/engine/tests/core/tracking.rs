@@ -205,6 +205,7 @@ fn there_is_a_bound_on_what_is_noted() {
         |count: usize, name: &str| -> String { (0..count).map(|n| format!(" {name}{n:06}")).collect() };
     let nils = |count: usize| format!("*{count}\r\n{}", "_\r\n".repeat(count));
     let many = TRACKED_KEYS_PER_REQUEST + 1;
+    rig.core.divide_from(many);
     rig.send(client, request(&format!("MGET{}", keys(many, "k"))));
     rig.reply(0, "%0\r\n+OK\r\n");
     rig.reply(0, nils(many));

@@ -419,7 +419,8 @@ impl World {
     pub(crate) fn check_end(&mut self) -> Result<(), String> {
         self.check_answers()?;
         let usage = self.core.usage();
-        if (usage.clients, usage.requests, usage.merges, usage.in_flight, usage.pieces) != (0, 0, 0, 0, 0) {
+        let requests = (usage.requests, usage.merges, usage.in_flight, usage.divided);
+        if (usage.clients, usage.pieces) != (0, 0) || requests != (0, 0, 0, 0) {
             return Err(format!("all is over and still held: {usage:?}"));
         }
         for (pool, plan) in self.plan.pools.iter().enumerate() {

@@ -118,6 +118,10 @@ impl Plan {
         if let Some(bytes) = self.memory {
             core.limit_memory(bytes);
         }
+        // In half of all runs a request of few keys is one of very many. Not drawn, so that the rest of a run stays what it was.
+        if seed % 2 == 1 {
+            core.divide_from((seed / 2 % 3) as usize + 1);
+        }
         (core, shard)
     }
 }
