@@ -124,7 +124,8 @@ impl World {
         if peer.stalled_until <= now && self.rng.chance(self.plan.faults.stall) {
             let timeout = self.topology.pools[peer.pool].timeout_us.unwrap_or(100_000);
             peer.stalled_until = now + self.rng.range(1, 3 * timeout);
-            let lasts = (now, peer.stalled_until + SLACK_US);
+            // What was asked meanwhile has little of its time left then.
+            let lasts = (now, peer.stalled_until + timeout);
             self.log.add(peer.pool, peer.server, Why::Cause(Cause::TimedOut), lasts);
             let until = peer.stalled_until;
             self.trace(|| format!("connection {id:?} stalls until {until}"));
