@@ -146,7 +146,9 @@ fn who_reads_no_large_reply_costs_only_himself() {
     });
     assert!(asked > 0);
     let now = cashew.rss_kib().expect("it runs");
-    assert!(now <= before + 20 * 2048, "{before} KiB grew to {now} for 20 clients that do not read");
+    // With a ringful each that came by io_uring before the server's connection could be stopped.
+    let most = 20 * (2048 + 512);
+    assert!(now <= before + most, "{before} KiB grew to {now} for 20 clients that do not read");
     drop(idle);
     wait::until("their connections to be given up", || {
         number(&stats(cashew.stats_port()), &["alpha", "client_connections"]) == 0
