@@ -4,6 +4,7 @@
 use crate::compare::{self, Rate};
 use crate::proxies::{Kind, Paths};
 use crate::record::{Record, bench_dir};
+use crate::scenario::OTHERS;
 use crate::{cli, document, relief, report};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
@@ -63,6 +64,15 @@ pub(crate) fn all(options: &Options, stop: &AtomicBool) -> Result<()> {
         provisional: options.provisional,
         save: options.save,
     };
+    let everything = options.set.is_none() && options.only.is_none();
+    let others = compare::Options {
+        rounds: options.rounds.min(OTHERS_ROUNDS),
+        set: Some(OTHERS.to_owned()),
+        proxies: options.proxies.iter().copied().filter(|kind| *kind != Kind::Direct).collect(),
+        syscalls: false,
+        control: false,
+        ..closed.clone()
+    };
     let set = options.only.is_none().then(|| LATENCY_SET.to_owned());
     let open = compare::Options { set, rate: Rate::Half, syscalls: false, control: false, ..closed.clone() };
     let wanted = |kind: &Kind| options.proxies.contains(kind);
@@ -77,12 +87,15 @@ pub(crate) fn all(options: &Options, stop: &AtomicBool) -> Result<()> {
     };
 
     let out = bench_dir().join("out");
-    let unfinished = ["closed", "half"].map(|part| out.join(format!("unfinished-{part}.json")));
-    let records = [
+    let unfinished = ["closed", "half", "others"].map(|part| out.join(format!("unfinished-{part}.json")));
+    let mut records = vec![
         compare::compare(&closed, Some(&unfinished[0]), stop)?,
         compare::compare(&open, Some(&unfinished[1]), stop)?,
         relief::relief(&relief, stop)?,
     ];
+    if everything {
+        records.push(compare::compare(&others, Some(&unfinished[2]), stop)?);
+    }
     let dir = if options.save { bench_dir().join("results") } else { out.clone() };
     let files: Vec<PathBuf> = records.iter().map(|record| save(record, &dir)).collect::<Result<_>>()?;
     document::document(&document::Options { files, to: (!options.save).then_some(out) })?;
@@ -101,3 +114,6 @@ fn save(record: &Record, dir: &Path) -> Result<PathBuf> {
 
 /// The scenarios of the second part.
 const LATENCY_SET: &str = "latency";
+
+/// The other loads are many, and nothing is promised of them: they show where somebody else is cheaper.
+const OTHERS_ROUNDS: u32 = 3;

@@ -17,7 +17,7 @@ usage: bench compare [options]       run scenarios against every proxy in turn, 
        bench show FILE               print saved results again
        bench list                    list the sets of scenarios, and the situations of memory
 
-  --set NAME             main, sizes, clients, pipelines, multi, latency or all (default: main)
+  --set NAME             main, sizes, clients, pipelines, multi, latency, others (than main) or all (default: main)
   --only NAME[,NAME]     only these scenarios, or those of the set whose names begin so. Any may be asked for by a name like
                          redis-get-1k-c500-p16: {redis,mc}-{get,set,mix,connect,mgetN}, then size, clients, pipeline, idleN
   --proxies NAME[,NAME]  only these of nutcracker, cashew, cashew-epoll, haproxy, envoy, mcproxy, direct (default: all,

@@ -13,6 +13,7 @@ mod growth;
 use crate::chart::Chart;
 use crate::record::{Record, bench_dir};
 use crate::relief::is_relief;
+use crate::scenario::OTHERS;
 use anyhow::{Context as _, Result, ensure};
 use block::{BLOCKS, CHARTS};
 use std::path::{Path, PathBuf};
@@ -72,7 +73,13 @@ impl Sources {
 
     /// Comparisons with clients that send as soon as they can.
     fn closed(&self) -> Vec<&Record> {
-        self.all().into_iter().filter(|record| !record.half && !is_relief(record)).collect()
+        let wanted = |record: &&Record| !record.half && !is_relief(record) && record.set != OTHERS;
+        self.all().into_iter().filter(wanted).collect()
+    }
+
+    /// The same of loads that are not the main ones.
+    fn others(&self) -> Vec<&Record> {
+        self.all().into_iter().filter(|record| record.set == OTHERS).collect()
     }
 
     /// Comparisons at rates that all can carry.

@@ -6,7 +6,7 @@ mod sets;
 
 use crate::report::grouped;
 use anyhow::{Context as _, Result, bail, ensure};
-pub(crate) use sets::{SETS, select};
+pub(crate) use sets::{OTHERS, SETS, select};
 
 /// The protocol that clients speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

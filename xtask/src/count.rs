@@ -15,7 +15,7 @@ mod run;
 mod series;
 mod trace;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use record::{Machine, Record};
 
 const USAGE: &str = "usage: cargo xtask count [--write]";
@@ -33,6 +33,7 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     let counted = Record { machine: Machine::here()?, rows };
     let path = crate::root().join(PATH);
     if write {
+        ensure!(counted.has_ring(), "a record needs a kernel with io_uring");
         std::fs::write(&path, counted.to_string()).with_context(|| PATH)?;
         println!("recorded in {PATH}");
     }

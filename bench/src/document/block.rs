@@ -20,6 +20,7 @@ type Block = (&'static str, fn(&Sources) -> String);
 pub(super) const BLOCKS: &[Block] = &[
     ("machine", machines),
     ("cost", cost),
+    ("others", others),
     ("goals", goals),
     ("throughput", |sources| {
         closed(sources, |proxy| requests_per_second(proxy).map(|it| grouped(it as u64)))
@@ -58,28 +59,37 @@ fn machines(sources: &Sources) -> String {
 }
 
 fn cost(sources: &Sources) -> String {
+    let image = image("cpu", "CPU time per request by proxy");
+    format!("{image}\n{}", costs(&sources.closed()))
+}
+
+fn others(sources: &Sources) -> String {
+    let records = sources.others();
+    if records.is_empty() { "Not measured.\n".to_owned() } else { costs(&records) }
+}
+
+/// What requests cost each proxy, and who needs less than cashew.
+fn costs(records: &[&Record]) -> String {
     let cell = |proxy: &ProxyRecord| {
         let user = fixed(middle(proxy, user_us), 2)?;
         Some(format!("{} ({user})", fixed(middle(proxy, cpu_us), 2)?))
     };
-    let mut rows = by_proxy(&sources.closed(), cell);
+    let mut rows = by_proxy(records, cell);
     // Behind cashew's column, if it is there.
     let at = rows[0].iter().position(|title| title == CASHEW).map(|at| at + 1);
     if let Some(at) = at {
         rows[0].insert(at, "ratio".to_owned());
-        let scenarios = scenarios(&sources.closed());
-        for (row, scenario) in rows[1..].iter_mut().zip(scenarios) {
+        for (row, scenario) in rows[1..].iter_mut().zip(scenarios(records)) {
             row.insert(at, fixed(ratio_of(scenario, CASHEW, cpu_us), 2).unwrap_or("-".to_owned()));
         }
     }
-    let cheaper: Vec<String> =
-        scenarios(&sources.closed()).into_iter().flat_map(cheaper_than_cashew).collect();
+    let cheaper: Vec<String> = scenarios(records).into_iter().flat_map(cheaper_than_cashew).collect();
     let verdict = if cheaper.is_empty() {
         "No peer needs less than cashew in any row.".to_owned()
     } else {
         format!("Less than cashew needed: {}.", cheaper.join("; "))
     };
-    format!("{}\n{}\n{verdict}\n", image("cpu", "CPU time per request by proxy"), table_with(&rows, 1))
+    format!("{}\n{verdict}\n", table_with(&rows, 1))
 }
 
 /// Peers whose median is below cashew's by more than what figures of two decimals leave open.

@@ -28,7 +28,9 @@ fn sources() -> Sources {
     half.scenarios[0].rate = Some(25_000);
     half.scenarios[0].proxies[1].rounds.iter_mut().for_each(|round| round.latency.p99_ns *= 2);
     let relief = Record { set: "relief".to_owned(), provisional: true, ..sample() };
-    let named = [("closed.json", sample()), ("half.json", half), ("relief.json", relief)];
+    let others = Record { set: OTHERS.to_owned(), ..sample() };
+    let named =
+        [("closed.json", sample()), ("half.json", half), ("relief.json", relief), ("others.json", others)];
     Sources(named.map(|(name, record)| (name.to_owned(), record)).into())
 }
 
@@ -44,10 +46,11 @@ fn what_people_wrote_stays() {
     let text = fill(&template(), &sources()).unwrap();
     assert_eq!(text.matches("Words.").count(), BLOCKS.len());
     assert!(
-        !text.contains("old") && text.contains("<!-- made from closed.json half.json relief.json -->"),
+        !text.contains("old")
+            && text.contains("<!-- made from closed.json half.json relief.json others.json -->"),
         "{text}"
     );
-    assert_eq!(made_from(&text).unwrap(), ["closed.json", "half.json", "relief.json"]);
+    assert_eq!(made_from(&text).unwrap(), ["closed.json", "half.json", "relief.json", "others.json"]);
     assert_eq!(fill(&text, &sources()).unwrap(), text, "the same again");
 }
 
@@ -66,6 +69,8 @@ fn the_blocks_show_the_figures() {
         row("|redis GET|25,000"),
         "|redis GET|25,000|400 / 900 / 1,500|400 / 1,800 / 1,500|400 / 900 / 1,500|"
     );
+    let with_others = text.matches("No peer needs less").count();
+    assert_eq!(with_others, 2, "a verdict each on the main loads and the others");
     for part in [
         "**Provisional",
         "No peer needs less",

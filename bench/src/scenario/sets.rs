@@ -45,6 +45,14 @@ pub(crate) const SETS: &[Set] = &[
     ] },
 ];
 
+/// The set of all scenarios that the first set leaves out.
+pub(crate) const OTHERS: &str = "others";
+
+fn others() -> Vec<&'static str> {
+    let rows = SETS[1..].iter().flat_map(|set| set.rows).copied();
+    rows.filter(|row| !SETS[0].rows.contains(row)).collect()
+}
+
 /// The scenarios of a set (the first one without), or those of `only`: comma-separated words, each a name of any scenario or the
 /// beginning of names in the set. Redis comes first, so that each protocol's servers are started once.
 ///
@@ -52,12 +60,13 @@ pub(crate) const SETS: &[Set] = &[
 /// When there is no such set, or a word is no name and fits none.
 pub(crate) fn select(set: Option<&str>, only: Option<&str>) -> Result<Vec<Scenario>> {
     let rows = match set {
+        Some(OTHERS) => others(),
         Some("all") => SETS.iter().flat_map(|set| set.rows).copied().collect(),
         Some(name) => {
             let names = || SETS.iter().map(|set| set.name).collect::<Vec<_>>().join(", ");
             let found = SETS.iter().find(|set| set.name == name);
             found
-                .with_context(|| format!("no set is called '{name}'; there are {}, all", names()))?
+                .with_context(|| format!("no set is called '{name}'; there are {}, {OTHERS}, all", names()))?
                 .rows
                 .to_vec()
         }
@@ -131,6 +140,9 @@ mod tests {
             }
         }
         let all = select(Some("all"), None).unwrap();
+        let (main, others) = (select(None, None).unwrap(), select(Some(OTHERS), None).unwrap());
+        assert_eq!(all.len(), main.len() + others.len());
+        assert!(!main.iter().any(|it| others.contains(it)));
         assert!(SETS.iter().flat_map(|set| set.rows).all(|row| all.iter().any(|it| it.name() == *row)));
     }
 }

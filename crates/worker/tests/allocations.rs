@@ -42,7 +42,7 @@ fn check(name: &str, cast: Cast) {
 }
 
 fn check_with(name: &str, cast: Cast) {
-    let mut stage = Stage::new(cast);
+    let mut stage = Stage::new(cast).expect("a kind that this kernel has");
     let mut rounds = |rounds: usize| {
         let mut allocations = 0;
         (0..rounds).for_each(|_| stage.round(&mut |turn| allocations += measure(turn).count_total));

@@ -12,6 +12,13 @@ pub(super) struct Record {
     pub(super) rows: Vec<Row>,
 }
 
+impl Record {
+    /// Whether the kernel had io_uring.
+    pub(super) fn has_ring(&self) -> bool {
+        self.rows.iter().any(Row::needs_ring)
+    }
+}
+
 /// What counts depend on beside the code.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Machine {
@@ -57,6 +64,11 @@ pub(super) const TRACED: [Column; 1] = [Column { name: "calls", share: 0.0, leas
 const SMALLEST_PART: f64 = 0.01;
 
 impl Row {
+    /// Whether it can only be counted where the kernel has io_uring.
+    pub(super) fn needs_ring(&self) -> bool {
+        self.name.starts_with("ring-")
+    }
+
     /// What its figures are.
     pub(super) fn columns(&self) -> &'static [Column] {
         if self.figures.len() == TRACED.len() { &TRACED } else { &COUNTED }

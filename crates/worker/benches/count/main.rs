@@ -22,7 +22,13 @@ fn main() {
     for row in SCENARIOS.iter().filter(|row| asked(row)) {
         match row.what {
             What::Sockets(cast) => {
-                let mut stage = Stage::new(cast);
+                let mut stage = match Stage::new(cast) {
+                    Ok(stage) => stage,
+                    Err(error) => {
+                        eprintln!("{} is left out: {error}", row.name);
+                        continue;
+                    }
+                };
                 for _ in 0..PASSES {
                     stage.rewind();
                     measured(&mut || (0..row.times).for_each(|_| stage.round(&mut counted)));

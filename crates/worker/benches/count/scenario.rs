@@ -49,6 +49,9 @@ const USUAL: Cast = Cast {
     io: Io::Epoll,
 };
 
+/// The same with io_uring.
+const RING: Cast = Cast { io: Io::IoUring, ..USUAL };
+
 const BARE: Size = Size { servers: 4, pools: 1, clients: 50, idle: 0 };
 
 const fn sockets(name: &'static str, times: usize, cast: Cast) -> Scenario {
@@ -79,6 +82,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     sockets("mc-get20", 8, Cast { protocol: Memcache, ask: Ask::Many(20), ..USUAL }),
     sockets("lone-get", 200, Cast { clients_per_worker: 1, servers: 1, ..USUAL }),
     sockets("lone-get-pipe16", 20, Cast { clients_per_worker: 1, depth: 16, servers: 1, ..USUAL }),
+    sockets("ring-get", 10, RING),
+    sockets("ring-get-pipe16", 5, Cast { depth: 16, ..RING }),
+    sockets("ring-mget20", 8, Cast { ask: Ask::Many(20), ..RING }),
+    sockets("ring-get-16k", 20, Cast { clients_per_worker: 4, value_bytes: 16 << 10, ..RING }),
+    sockets("ring-mc-mix", 22, Cast { protocol: Memcache, ask: Ask::GetsPerSet(10), ..RING }),
+    sockets("ring-lone-get", 200, Cast { clients_per_worker: 1, servers: 1, ..RING }),
     sockets("workers-1", 10, USUAL),
     sockets("workers-2", 10, Cast { workers: 2, ..USUAL }),
     sockets("workers-4", 10, Cast { workers: 4, ..USUAL }),

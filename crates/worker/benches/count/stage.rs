@@ -12,7 +12,7 @@ use engine::Process;
 use engine::topology::{Standing, Topology};
 use reactor::{Events, net};
 use stats::Registry;
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -68,7 +68,8 @@ struct Pending {
 }
 
 impl Stage {
-    pub(crate) fn new(cast: Cast) -> Stage {
+    /// Fails when the kernel has not what the sockets are to be read by.
+    pub(crate) fn new(cast: Cast) -> io::Result<Stage> {
         let folder = Folder::new();
         let servers: Vec<Server> = (0..cast.servers).map(|at| Server::new(&folder.server(at))).collect();
         let settings = config::load(&configuration(&cast, &folder), &|_, _| unreachable!("no names"));
@@ -103,7 +104,7 @@ impl Stage {
         };
         let mut workers: Vec<Worker> =
             (0..cast.workers).map(|index| worker(index).expect("descriptors")).collect();
-        workers.iter_mut().for_each(|worker| worker.begin().expect("the kernel has what is asked for"));
+        workers.iter_mut().try_for_each(Worker::begin)?;
         let mut stage = Stage {
             cast,
             workers,
@@ -115,7 +116,7 @@ impl Stage {
             folder,
         };
         (0..cast.clients_per_worker * cast.workers).for_each(|number| stage.connect(number % cast.workers));
-        stage
+        Ok(stage)
     }
 
     fn connect(&mut self, worker: usize) {
