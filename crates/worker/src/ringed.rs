@@ -29,6 +29,11 @@ pub(crate) struct Ringed {
     ring: Option<Box<Ring>>,
     /// Whose output is sent, and how much of it.
     writes: Vec<(Stream, usize)>,
+    /// Servers' connections whose requests wait for more: while replies leave, the clients that have them ask again, and a server
+    /// needs far less for ten requests at once than for ten one by one.
+    requests: Vec<ConnId>,
+    /// Requests do not wait: they leave with the next flush.
+    hurried: bool,
     /// The same of the last flush, while it is looked at what became of it.
     written: Vec<(Stream, usize)>,
     /// Sockets that are closed once no order and no send names them any more.
@@ -56,6 +61,12 @@ impl Ringed {
 
     pub(crate) fn put_back(&mut self, ring: Box<Ring>) {
         self.ring = Some(ring);
+    }
+
+    /// What waits is sent by the next flush, and nothing waits any more until told otherwise.
+    fn hurry(&mut self) {
+        self.hurried = true;
+        self.writes.extend(self.requests.drain(..).map(|id| (Stream::Conn(id), 0)));
     }
 }
 
@@ -89,7 +100,10 @@ impl Worker {
             && !link.writes()
         {
             link.queued = true;
-            self.ringed.writes.push((stream, 0));
+            match stream {
+                Stream::Conn(id) if !self.ringed.hurried => self.ringed.requests.push(id),
+                _ => self.ringed.writes.push((stream, 0)),
+            }
         }
     }
 
@@ -100,13 +114,15 @@ impl Worker {
 
     /// A tick with a ring.
     pub(crate) fn turn_ring(&mut self, ring: &mut Ring, events: &mut Events) -> io::Result<()> {
-        if self.holds_replies() {
+        self.ringed.hurried = false;
+        if self.holds_replies() || !self.ringed.requests.is_empty() {
             ring.wait(Some(Duration::ZERO))?;
             if ring.is_empty() {
-                self.flush_held(ring)?;
-                ring.wait(self.ring_patience())?;
-            } else {
-                self.let_go();
+                return self.flush_held(ring); // and only then sleep
+            }
+            self.let_go();
+            if !self.ringed.requests.is_empty() {
+                self.ringed.hurry(); // a turn is what they wait at most
             }
         } else {
             ring.wait(self.ring_patience())?;
@@ -150,17 +166,25 @@ impl Worker {
 
     /// Sends all that is held, and does what comes of it, which may be more of the kind.
     fn flush_held(&mut self, ring: &mut Ring) -> io::Result<()> {
-        while self.holds_replies() {
+        self.ringed.hurry();
+        loop {
             self.write_held();
             self.act_and_flush(ring)?;
+            if !self.holds_replies() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
-    /// Does what is to be done until nothing is.
+    /// Does what is to be done until nothing is, but for requests that wait until the replies of this turn have left.
     fn act_and_flush(&mut self, ring: &mut Ring) -> io::Result<()> {
+        let mut answered = false;
         loop {
             self.act_on_outputs();
+            answered |= !self.ringed.writes.is_empty();
+            if !answered {
+                self.ringed.hurry();
+            }
             let mut orders = self.reactor.orders();
             if orders.is_empty() && self.ringed.writes.is_empty() && self.ringed.closing.is_empty() {
                 self.reactor.reuse(orders);

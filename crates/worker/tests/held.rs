@@ -1,4 +1,5 @@
-//! Replies to a client that waits for more are held for a tick, and never while the worker has nothing else to do.
+//! Replies to a client that waits for more are held for a tick, and so are requests while replies leave; never while the worker has
+//! nothing else to do.
 
 #[path = "shared/kinds.rs"]
 mod kinds;
@@ -24,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const KEYS: usize = 16;
 
 const REPLY: &[u8] = b"$1\r\nv\r\n";
+
+/// Asks for the first key.
+const ASK_FIRST: &[u8] = b"*2\r\n$3\r\nGET\r\n$2\r\n00\r\n";
 
 #[test]
 fn replies_of_two_ticks_leave_together() {
@@ -86,11 +90,48 @@ fn it_leaves_before_the_end(io: Io) {
     assert_eq!(replies, REPLY.repeat(before));
 }
 
+#[test]
+fn requests_wait_for_those_of_clients_that_are_answered() {
+    with_ring(|scene, asked| {
+        // The first client asks again as soon as it has its replies.
+        scene.client.write_all(ASK_FIRST).expect("it fits the socket");
+        scene.worker.turn(&mut scene.events).expect("the kernel waits");
+        assert_eq!(scene.asked(asked), ASK_FIRST.repeat(2), "both in one write");
+    });
+}
+
+#[test]
+fn requests_wait_for_no_one_when_nothing_is_ready() {
+    with_ring(|scene, asked| {
+        scene.worker.turn(&mut scene.events).expect("the kernel is not waited for");
+        assert_eq!(scene.asked(asked), ASK_FIRST, "it has left");
+    });
+}
+
+/// A second client asks in the tick in which the first one gets its replies. Without a ring, its request would leave at once.
+fn with_ring(then: impl Fn(&mut Scene, usize)) {
+    for io in kinds_of_io().filter(|io| *io == Io::IoUring) {
+        let mut scene = Scene::new(io);
+        let first = scene.owner(0);
+        let mut other = TcpStream::connect(scene.address).expect("the worker listens");
+        scene.worker.turn(&mut scene.events).expect("the kernel waits");
+        other.write_all(ASK_FIRST).expect("it fits the socket");
+        [0, 1].into_iter().for_each(|server| scene.answer(server));
+        scene.servers[first].1.clear();
+        scene.worker.turn(&mut scene.events).expect("the kernel waits");
+        assert_eq!(scene.arrived(), KEYS * REPLY.len(), "all that the first client waits for");
+        assert_eq!(scene.asked(first), b"", "it waits");
+        then(&mut scene, first);
+    }
+}
+
 /// One worker with two servers and one client, which has asked for all keys in one write.
 struct Scene {
     worker: Worker,
     events: Events,
     handle: Handle,
+    /// Where the worker listens.
+    address: SocketAddr,
     client: TcpStream,
     /// A server's connection, and what was asked over it.
     servers: Vec<(TcpStream, Vec<u8>)>,
@@ -136,7 +177,7 @@ impl Scene {
         client.set_read_timeout(Some(PATIENCE)).expect("a socket can");
         client.set_nonblocking(true).expect("a socket can");
         let mut scene =
-            Scene { worker, events: Events::with_capacity(16), handle, client, servers: Vec::new() };
+            Scene { worker, events: Events::with_capacity(16), handle, address, client, servers: Vec::new() };
         scene.ask(&listeners, requests.len());
         scene
     }
@@ -174,6 +215,13 @@ impl Scene {
     fn answer(&mut self, server: usize) {
         let count = self.keys()[server].len();
         self.servers[server].0.write_all(&REPLY.repeat(count)).expect("it fits the socket");
+    }
+
+    /// What a server has been asked since.
+    fn asked(&mut self, server: usize) -> Vec<u8> {
+        let (socket, asked) = &mut self.servers[server];
+        drain(socket, asked);
+        std::mem::take(asked)
     }
 
     /// So many bytes have come to the client.
