@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 /// The ring's buffers are so many times as large as what is read from one connection at once without a ring.
 const CONNECTIONS_AT_ONCE: usize = 8;
 
+/// Requests wait while so many replies leave at least: in a shorter time few clients ask again, and looking for them is a call, too.
+const WORTH_WAITING: usize = 4;
+
 /// The ring and what waits for its next flush.
 #[derive(Debug, Default)]
 pub(crate) struct Ringed {
@@ -176,12 +179,12 @@ impl Worker {
         }
     }
 
-    /// Does what is to be done until nothing is, but for requests that wait until the replies of this turn have left.
+    /// Does what is to be done until nothing is, but for requests that wait while the replies of this turn leave.
     fn act_and_flush(&mut self, ring: &mut Ring) -> io::Result<()> {
         let mut answered = false;
         loop {
             self.act_on_outputs();
-            answered |= !self.ringed.writes.is_empty();
+            answered |= self.ringed.writes.len() >= WORTH_WAITING;
             if !answered {
                 self.ringed.hurry();
             }

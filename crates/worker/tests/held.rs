@@ -108,16 +108,26 @@ fn requests_wait_for_no_one_when_nothing_is_ready() {
     });
 }
 
-/// A second client asks in the tick in which the first one gets its replies. Without a ring, its request would leave at once.
+/// So many clients are answered beside the first.
+const CROWD: usize = 4;
+
+/// A client asks in the tick in which others get their replies. Without a ring, its request would leave at once.
 fn with_ring(then: impl Fn(&mut Scene, usize)) {
     for io in kinds_of_io().filter(|io| *io == Io::IoUring) {
         let mut scene = Scene::new(io);
         let first = scene.owner(0);
-        let mut other = TcpStream::connect(scene.address).expect("the worker listens");
+        let mut crowd = [(); CROWD + 1].map(|()| {
+            let client = TcpStream::connect(scene.address).expect("the worker listens");
+            scene.worker.turn(&mut scene.events).expect("the kernel waits");
+            client
+        });
+        let (late, crowd) = crowd.split_last_mut().expect("one of them");
+        crowd.iter_mut().for_each(|client| client.write_all(ASK_FIRST).expect("it fits the socket"));
         scene.worker.turn(&mut scene.events).expect("the kernel waits");
-        other.write_all(ASK_FIRST).expect("it fits the socket");
+        late.write_all(ASK_FIRST).expect("it fits the socket");
         [0, 1].into_iter().for_each(|server| scene.answer(server));
-        scene.servers[first].1.clear();
+        scene.asked(first);
+        scene.servers[first].0.write_all(&REPLY.repeat(CROWD)).expect("it fits the socket");
         scene.worker.turn(&mut scene.events).expect("the kernel waits");
         assert_eq!(scene.arrived(), KEYS * REPLY.len(), "all that the first client waits for");
         assert_eq!(scene.asked(first), b"", "it waits");
