@@ -123,7 +123,7 @@ fn short(value: f64) -> String {
 
 /// A class has only letters.
 fn class(name: &str) -> String {
-    name.chars().filter(char::is_ascii_alphabetic).collect()
+    name.chars().filter(|letter| letter.is_ascii_alphabetic() || *letter == '-').collect()
 }
 
 fn escape(text: &str) -> String {
@@ -181,7 +181,7 @@ const TOP: u32 = 74;
 const COLUMNS: usize = 2;
 const COLUMN: u32 = NAMES + BARS + VALUES;
 const COLUMN_GAP: u32 = 16;
-const NAMES: u32 = 78;
+const NAMES: u32 = 88;
 const BARS: u32 = 200;
 const VALUES: u32 = 122;
 const BAR: u32 = 13;
@@ -208,7 +208,7 @@ mod tests {
                     title: "one".to_owned(),
                     bars: bars(&[("nutcracker", 10.0), ("cashew", 5.0), ("envoy", 45.0)]),
                 },
-                Group { title: "two".to_owned(), bars: bars(&[("cashew", 1_234.5), ("haproxy", 0.0)]) },
+                Group { title: "two".to_owned(), bars: bars(&[("cashew", 1_234.5), ("cashew-epoll", 0.0)]) },
                 Group { title: "three".to_owned(), bars: bars(&[("nutcracker", 0.0)]) },
             ],
         }
@@ -219,13 +219,14 @@ mod tests {
         let svg = chart().svg();
         for part in [
             "<title>Costs &amp; &lt;more&gt;</title>",
-            "<rect class=\"bar nutcracker\" x=\"98\" y=\"96\" width=\"100.0\" height=\"13\"/>",
-            "<rect class=\"bar cashew\" x=\"98\" y=\"113\" width=\"50.0\" height=\"13\"/>",
+            "<rect class=\"bar nutcracker\" x=\"108\" y=\"96\" width=\"100.0\" height=\"13\"/>",
+            "<rect class=\"bar cashew\" x=\"108\" y=\"113\" width=\"50.0\" height=\"13\"/>",
             "5.00 µs <tspan class=\"quiet\">×0.50</tspan>",
-            "<path class=\"bar envoy\" d=\"M98 130H298.0L291.0 143H98Z\"/>",
+            "<path class=\"bar envoy\" d=\"M108 130H308.0L301.0 143H108Z\"/>",
             "45.0 µs <tspan class=\"quiet\">×4.50</tspan>",
             // Without a base the longest is the measure, and there is no ratio.
             ">1,235 µs</text>",
+            "<rect class=\"bar cashew-epoll\"",
             "width=\"1.0\"",
         ] {
             assert!(svg.contains(part), "no {part} in\n{svg}");
