@@ -40,6 +40,8 @@ pub struct ServerConn {
     pub blameless: bool,
     /// How far the stream was when a client's progress with its large request was last looked at.
     pub fed: u64,
+    /// When that was.
+    pub fed_us: u64,
     /// The client that has it to itself, if one does.
     pub pin: Option<Pin>,
     /// The first refusal among the replies of a transaction, or before a WAIT, that are skipped, without its dash.
@@ -208,6 +210,7 @@ impl ServerConn {
             idle_armed: None,
             blameless: false,
             fed: 0,
+            fed_us: 0,
             pin: None,
             refusal: None,
             run: None,

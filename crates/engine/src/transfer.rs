@@ -135,8 +135,7 @@ impl Core {
         self.conns[lane].feeder = c;
         let care = Care { heeded: self.protocol(c) == Protocol::Memcache, ..Care::default() };
         self.send(lane, target, care, head);
-        self.conns[lane].fed = self.conns[lane].stream.end();
-        self.arm_idle(lane, self.now.mono_us.saturating_add(TRANSFER_STALL_US));
+        self.watch_feeder(lane);
         self.replies.clients[c].transfer = Transfer::To(self.conns.id(lane));
         true
     }
@@ -253,7 +252,7 @@ impl Core {
         self.conns[s].feeder = c;
         let new = self.conns.id(s);
         self.to_bound.iter_mut().filter(|(id, _)| *id == old).for_each(|(id, _)| *id = new);
-        self.arm_idle(s, self.now.mono_us.saturating_add(TRANSFER_STALL_US));
+        self.watch_feeder(s);
         self.replies.clients[c].transfer = Transfer::To(self.conns.id(s));
     }
 
@@ -324,15 +323,25 @@ impl Core {
 
     /// A client that does not go on with its large request gives its lane to those who wait.
     pub(crate) fn cut_if_stalled(&mut self, s: u32) {
+        let due = self.conns[s].fed_us.saturating_add(TRANSFER_STALL_US);
+        if self.now.mono_us < due {
+            return self.arm_idle(s, due); // the alarm was set for what the lane did before
+        }
         let c = self.conns[s].feeder;
-        let end = self.conns[s].stream.end();
-        let progress = end - std::mem::replace(&mut self.conns[s].fed, end);
+        let progress = self.conns[s].stream.end() - self.conns[s].fed;
         let slow = progress < TRANSFER_LEAST && !self.replies.clients[c].pressed;
         if slow && self.awaits_client(s) && !self.lane_waiters.is_empty() {
             let mut text = Vec::new();
             write_cause(self.protocol(c), STALLED, &mut text);
             return self.refuse_transfer(Some(s), &text);
         }
+        self.watch_feeder(s);
+    }
+
+    /// A look at how far a large request has got by then.
+    fn watch_feeder(&mut self, s: u32) {
+        self.conns[s].fed = self.conns[s].stream.end();
+        self.conns[s].fed_us = self.now.mono_us;
         self.arm_idle(s, self.now.mono_us.saturating_add(TRANSFER_STALL_US));
     }
 }

@@ -214,6 +214,27 @@ fn large_requests_wait_for_a_lane_and_those_that_stall_give_way() {
 }
 
 #[test]
+fn a_lane_that_was_long_in_use_is_not_taken_from_who_has_only_begun() {
+    let mut rig = rig(Protocol::Redis, None);
+    let large = request(&format!("SET k {}", value(1000)));
+    let clients: Vec<usize> = (0..=LANES_PER_WORKER).map(|_| rig.client()).collect();
+    let step = TRANSFER_STALL_US / 10;
+    for _ in 0..9 {
+        rig.send(clients[0], &large[..200]);
+        rig.send(clients[0], &large[200..]);
+        rig.reply_everywhere(0, "+OK\r\n");
+        assert_eq!(rig.read(clients[0]), "+OK\r\n");
+        rig.later(step / 1000);
+    }
+    clients.iter().for_each(|client| rig.send(*client, &large[..200]));
+    rig.later(step / 1000);
+    let cut = |rig: &mut Rig| clients.iter().filter(|client| !rig.read(**client).is_empty()).count();
+    assert_eq!(cut(&mut rig), 0, "all of them began a moment ago");
+    rig.later((TRANSFER_STALL_US - step) / 1000);
+    assert!(cut(&mut rig) >= 1, "now they had their time");
+}
+
+#[test]
 fn few_connections_are_kept_after_large_requests() {
     let mut view = pool(Protocol::Redis, 3);
     view.stream_from = 100;
