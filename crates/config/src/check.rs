@@ -168,6 +168,7 @@ fn check_pool(name: &Word, fields: &mut Fields<'_, '_>, resolve: &Resolve<'_>) -
         unknown_commands,
         max_ejected_percent: fields.value("max_ejected_percent", read::number),
         fail_fast: fields.value("fail_fast", read::boolean),
+        join_gets: fields.value("join_gets", read::boolean) && protocol == Protocol::Memcache,
         retry_reads: fields.value("retry_reads", read::boolean),
         partial: fields.get("partial", read::partial).unwrap_or(match protocol {
             Protocol::Redis => Partial::Error,

@@ -128,6 +128,8 @@ pub const POOL: &[Row] = &[
         "With `on_failure: eject` or `standby`, the most servers that may be out at once; further ones stay in and fail."),
     row("fail_fast", Bool, "", "true", Cashew,
         "A server that refuses connections or does not answer is not asked again before it answered a probe; until then its requests get the error at once. `false`: every request tries it."),
+    row("join_gets", Bool, "", "true", Cashew,
+        "Send the gets of single keys that wait for the same server as one get of up to 64 keys, which costs memcached far less than one by one. `false`: as clients sent them, for a server that is no memcached and minds. Memcached pools only."),
     row("retry_reads", Bool, "", "true", Cashew,
         "Send a read once more, on a fresh connection, when the server's connection broke before any byte of the reply. Writes are never sent twice."),
     row("partial", OneOf(&["error", "miss"]), "", "", Cashew,

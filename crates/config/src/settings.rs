@@ -78,6 +78,8 @@ pub struct Pool {
     pub max_ejected_percent: u32,
     /// Answer at once for a server that is known to fail, until a probe succeeds.
     pub fail_fast: bool,
+    /// Send gets of single keys that wait for the same server as one; memcached pools only.
+    pub join_gets: bool,
     /// Send a read once more when its connection broke.
     pub retry_reads: bool,
     /// What a multi-get answers when one of its servers fails.

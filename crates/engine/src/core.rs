@@ -107,6 +107,8 @@ pub struct Core {
     pub(crate) surveys: Slab<Survey>,
     /// Whether the proxy has refused the request that it is at; kept only while clients are monitored.
     pub(crate) refused: bool,
+    /// Whether what waits for servers is in the kernel's hands: see [`Core::hold_still`].
+    pub(crate) held_still: bool,
     random: u64,
 }
 
@@ -162,6 +164,7 @@ impl Core {
             stir_us: NEVER,
             surveys: Slab::default(),
             refused: false,
+            held_still: false,
             random: seed | 1,
         }
     }

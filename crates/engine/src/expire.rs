@@ -249,13 +249,16 @@ impl Core {
     fn take_back_unsent(&mut self, s: u32) {
         let conn = &mut self.conns[s];
         let protocol = self.topology.pools[conn.pool as usize].protocol;
-        let first = conn.queue.partition_point(|entry| entry.start < conn.stream.written());
+        let begun = conn.queue.partition_point(|entry| entry.start < conn.stream.written());
+        let first = conn.end_of_joined(begun); // half a line is no request
         let Some(cut) = conn.queue.get(first).map(|entry| entry.start) else { return };
         let end = std::mem::replace(&mut conn.whole, cut);
         conn.stream.truncate(cut);
+        conn.joining.close();
         // With nothing left to write the worker makes no call that would clear it.
         conn.dirty &= !conn.writable().is_empty();
         let taken = conn.queue.split_off(first);
+        conn.joining.forget(&taken);
         let overdue = conn.expired.saturating_sub(first);
         conn.expired -= overdue;
         conn.unsent -= taken.len();

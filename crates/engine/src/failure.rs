@@ -134,7 +134,7 @@ impl Core {
         if !again.is_empty() {
             let fresh = self.conn_for(pool, server, lane);
             for (entry, end) in again {
-                self.send_again(fresh, conn.stream.between(entry.start, end), entry);
+                self.send_again(fresh, &conn.asked(&entry, end), entry);
             }
         }
         conn.stream.release(&mut self.replies.buffers);

@@ -49,14 +49,19 @@ impl Core {
             if here < large && !too_much {
                 return Some(0);
             }
-            self.begin_flow(s, here)?;
+            self.begin_flow(s, here, bytes)?;
         }
         if self.conns[s].flow.is_some() { Some(self.pass_on(s, bytes)) } else { Some(0) }
     }
 
     /// A large reply begins, of which so many bytes are `here` or known of. Nothing when the connection is gone.
-    fn begin_flow(&mut self, s: u32, here: usize) -> Option<()> {
+    fn begin_flow(&mut self, s: u32, here: usize, bytes: &[u8]) -> Option<()> {
         let conn = &mut self.conns[s];
+        if conn.joining.is_open() && !conn.is_of_first_joined(bytes) {
+            // It is collected for whom it is for.
+            self.make_way(s);
+            return Some(());
+        }
         let Some(entry) = conn.queue.front().copied().filter(|entry| entry.start < conn.stream.written())
         else {
             self.lose_conn(s, Cause::InvalidReply);
@@ -106,6 +111,7 @@ impl Core {
         let conn = &mut self.conns[s];
         let (pool, server) = (conn.pool as usize, conn.server as usize);
         let Some(answered) = conn.take_front() else { return Some(()) };
+        conn.joining.took_first();
         let latency = self.note_answer(pool, server, &answered, true);
         if let Target::Exec(_) = entry.target {
             // Its client watches nothing any more, however long the reply takes.
@@ -209,7 +215,7 @@ impl Core {
             }
             let conn = &mut self.conns[s];
             let end = conn.queue.get(index + 1).map_or(conn.whole, |next| next.start);
-            let bytes = conn.stream.between(entry.start, end).to_vec();
+            let bytes = conn.asked(&entry, end).into_owned();
             conn.queue[index].target = Target::Nobody;
             let fresh = self.lane_for_key(s, &bytes).unwrap_or_else(|| self.conn_for(pool, server, slot));
             if self.conns[fresh].lane

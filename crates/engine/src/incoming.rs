@@ -100,6 +100,16 @@ impl Core {
         let mut used = 0;
         while used < bytes.len() {
             let conn = &mut self.conns[s];
+            if conn.answers_joined() {
+                match self.take_joined(s, &bytes[used..])? {
+                    0 => {
+                        used += self.unfinished_reply(s, &bytes[used..])?;
+                        break;
+                    }
+                    len => used += len,
+                }
+                continue;
+            }
             let limits = &self.topology.pools[conn.pool as usize].limits;
             match conn.scan.next(&bytes[used..], limits) {
                 Found::Reply(len) => {
@@ -157,11 +167,7 @@ impl Core {
         };
         let (pool, server) = (conn.pool as usize, conn.server as usize);
         let (lane, fed) = (conn.lane, conn.feeder != NONE);
-        let turned_away = first && TURNED_AWAY.iter().any(|text| reply.starts_with(text));
-        if turned_away {
-            // An answer, but no service. The server closes next, which counts as one failure with this.
-            self.report_failure(pool as u32, server as u32, Cause::Closed, false);
-        }
+        let turned_away = first && self.is_turned_away(pool, server, reply);
         let latency = self.note_answer(pool, server, &answered, !turned_away);
         let Answered { entry, late, .. } = answered;
         let shard = self.shard.pool_shard(pool);
@@ -236,6 +242,16 @@ impl Core {
             return self.heed(s, reply);
         }
         Some(())
+    }
+
+    /// Whether the first reply on a connection says that the server has too many.
+    pub(crate) fn is_turned_away(&mut self, pool: usize, server: usize, reply: &[u8]) -> bool {
+        let turned_away = TURNED_AWAY.iter().any(|text| reply.starts_with(text));
+        if turned_away {
+            // An answer, but no service. The server closes next, which counts as one failure with this.
+            self.report_failure(pool as u32, server as u32, Cause::Closed, false);
+        }
+        turned_away
     }
 
     /// A reply says more than its client needs to know. Nothing when the connection is gone.
@@ -333,8 +349,28 @@ impl Core {
     ) {
         let mut reply = self.replies.small.take_for(bytes);
         write(&mut reply);
+        let place = &mut self.merges[merge].parts[part as usize].reply;
+        let begun = std::mem::replace(place, reply);
+        if begun.capacity() > 0 {
+            self.replies.small.give(begun);
+        }
+        self.part_is_here(merge, part);
+    }
+
+    /// More of a part's reply; answers how many bytes of it there are now.
+    pub(crate) fn add_to_part(&mut self, merge: u32, part: u32, pieces: &[&[u8]]) -> usize {
+        let reply = &mut self.merges[merge].parts[part as usize].reply;
+        if reply.capacity() == 0 {
+            *reply = self.replies.small.take_for(pieces.iter().map(|piece| piece.len()).sum());
+        }
+        pieces.iter().for_each(|piece| reply.extend_from_slice(piece));
+        reply.len()
+    }
+
+    /// All of a part's reply is there.
+    #[inline]
+    pub(crate) fn part_is_here(&mut self, merge: u32, part: u32) {
         let state = &mut self.merges[merge];
-        state.parts[part as usize].reply = reply;
         if state.gather.is_some() {
             state.note_gathered(part);
         }

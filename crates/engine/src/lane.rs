@@ -83,7 +83,8 @@ impl Core {
         self.unpin(s);
         let conn = &self.conns[s];
         let (pool, server) = (conn.pool as usize, conn.server as usize);
-        let empty = conn.queue.is_empty() && conn.rest.is_empty() && conn.stream.waiting().is_empty();
+        let answered = conn.queue.is_empty() && !conn.joining.is_open() && conn.rest.is_empty();
+        let empty = answered && conn.stream.waiting().is_empty();
         let fit = conn.lane && empty && conn.phase == Phase::Ready;
         let state = &mut self.pools[pool].servers[server];
         state.retired.retain(|other| *other != s);

@@ -38,6 +38,7 @@ mod gather;
 pub mod id;
 mod incoming;
 pub mod input;
+mod joined;
 mod lane;
 mod large_keys;
 pub mod limits;

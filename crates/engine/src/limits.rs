@@ -247,3 +247,9 @@ pub const KEYS_AT_ONCE: usize = 8 << 10;
 
 /// The same, in bytes: a request, or the reply to it, may be of few keys with large values.
 pub const KEY_BYTES_AT_ONCE: usize = 1 << 20;
+
+/// Gets that are sent as one: more would let one connection keep memcached from its others for longer.
+pub const JOINED_KEYS: u8 = 64;
+
+/// And bytes of their line, which memcached takes in one read in all its versions.
+pub const JOINED_LINE_BYTES: u64 = 2000;

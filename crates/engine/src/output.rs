@@ -131,9 +131,15 @@ impl Core {
         })
     }
 
-    /// The bytes to write to a server now.
+    /// The bytes to write to a server now. More may come behind them; whoever gives them to the kernel and learns only after
+    /// other inputs how many of them left says so before ([`Core::hold_still`]).
     pub fn conn_output(&self, id: ConnId) -> &[u8] {
         self.conns.live(id).map_or(&[], |s| self.conns[s].writable())
+    }
+
+    /// Whether the bytes that wait for servers have to stay as they are, because they may have left already.
+    pub fn hold_still(&mut self, still: bool) {
+        self.held_still = still;
     }
 }
 

@@ -303,6 +303,14 @@ impl Core {
         let conn = &mut self.conns[s];
         write(conn.stream.buffer(&mut self.replies.buffers));
         let bytes = conn.queue_up(target, care, now);
+        self.queued_up(s, target, bytes);
+    }
+
+    /// A request of so many bytes is in a connection's queue.
+    #[inline(always)]
+    pub(crate) fn queued_up(&mut self, s: u32, target: Target, bytes: u64) {
+        let now = self.now.mono_us;
+        let conn = &mut self.conns[s];
         let counters = self.shard.server_shard(conn.pool as usize, conn.server as usize);
         if !matches!(target, Target::Handshake(_)) {
             counters.counter(ServerMetric::Requests).add(1);

@@ -8,6 +8,7 @@
 //! `start` is not below `written` has provably not left the proxy.
 
 use crate::databases::Mode;
+use crate::joined::{Joining, NOT_JOINED};
 use crate::limits::{SERVER_QUEUE_BYTES, SERVER_QUEUE_REQUESTS};
 use crate::pinned::{Pin, Purpose};
 use crate::request::Target;
@@ -71,6 +72,8 @@ pub struct ServerConn {
     pub expired: usize,
     /// So many at the queue's back have not wholly left.
     pub unsent: usize,
+    /// Gets that are sent, and answered, as one.
+    pub(crate) joining: Joining,
     /// The unfinished end of what the server sent.
     pub rest: Vec<u8>,
     /// How far it was looked at.
@@ -105,6 +108,8 @@ pub struct InFlight {
     pub at_us: u64,
     /// What trouble with it means.
     pub care: Care,
+    /// Whether it is one of several gets that are sent as one: `joined.rs`.
+    pub joined: u8,
 }
 
 /// What trouble with a request means.
@@ -225,6 +230,7 @@ impl ServerConn {
             queue: VecDeque::new(),
             expired: 0,
             unsent: 0,
+            joining: Joining::default(),
             rest: Vec::new(),
             scan,
             heard_us: 0,
@@ -249,7 +255,7 @@ impl ServerConn {
     #[inline]
     pub fn queue_up(&mut self, target: Target, care: Care, at_us: u64) -> u64 {
         let start = std::mem::replace(&mut self.whole, self.stream.end());
-        self.queue.push_back(InFlight { target, start, at_us, care });
+        self.queue.push_back(InFlight { target, start, at_us, care, joined: NOT_JOINED });
         self.unsent += 1;
         self.whole - start
     }
@@ -297,6 +303,9 @@ impl ServerConn {
         let next = self.queue.front().map_or(self.whole, |next| next.start);
         let unsent = self.unsent > self.queue.len();
         self.unsent -= usize::from(unsent);
+        if unsent {
+            self.joining.close(); // its end is not to be changed any more
+        }
         self.replies += 1;
         let late = self.expired > 0;
         self.expired -= usize::from(late);
@@ -343,7 +352,11 @@ impl ServerConn {
 
     /// Whether nobody uses it now.
     pub fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.flow.is_none() && self.pin.is_none() && self.feeder == NONE
+        self.queue.is_empty()
+            && self.flow.is_none()
+            && self.pin.is_none()
+            && self.feeder == NONE
+            && !self.joining.is_open()
     }
 
     /// Whether its server tells on it which keys have changed, whoever has read them.
@@ -419,7 +432,13 @@ mod tests {
     fn requests_leave_as_their_last_byte_does() {
         let mut conn = ServerConn::new(0, 0, Some(0), Mode::default(), Scan::Resp(Default::default()));
         for start in [0, 10, 30] {
-            conn.queue.push_back(InFlight { target: Target::Nobody, start, at_us: 0, care: Care::default() });
+            conn.queue.push_back(InFlight {
+                target: Target::Nobody,
+                start,
+                at_us: 0,
+                care: Care::default(),
+                joined: NOT_JOINED,
+            });
             conn.unsent += 1;
         }
         conn.stream.buffer(&mut crate::outbox::Buffers::new(64)).extend_from_slice(&[b'x'; 35]);

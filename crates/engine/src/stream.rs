@@ -73,6 +73,19 @@ impl Stream {
         buffers.give(std::mem::replace(&mut self.lent.buf, bytes));
     }
 
+    /// Takes the last `count` bytes away, which the socket has not taken.
+    #[inline]
+    pub(crate) fn shorten(&mut self, count: usize) {
+        self.truncate(self.end().saturating_sub(count as u64));
+    }
+
+    /// Takes `count` bytes away from the position `from` on, none of which the socket has taken.
+    pub(crate) fn cut(&mut self, from: u64, count: usize) {
+        let from = from.saturating_sub(self.base) as usize;
+        let until = from.saturating_add(count).min(self.lent.buf.len());
+        self.lent.buf.drain(from.min(until)..until);
+    }
+
     /// The socket took `count` more bytes.
     #[inline]
     pub fn advance(&mut self, count: usize) {
@@ -98,6 +111,7 @@ impl Stream {
     }
 
     /// Drops the bytes from `from` on, which the socket has not taken.
+    #[inline]
     pub fn truncate(&mut self, from: u64) {
         let kept = from.max(self.written).saturating_sub(self.base) as usize;
         self.lent.buf.truncate(kept);

@@ -87,6 +87,8 @@ pub struct PoolView {
     pub pinned_connections: usize,
     /// Whether it passes for a redis cluster of one.
     pub cluster: ClusterEmulation,
+    /// Whether gets of single keys go to a server as one: only on memcached pools.
+    pub join_gets: bool,
     /// Whether a read whose connection broke may be sent once more.
     pub retry_reads: bool,
     /// Reads of keys on several servers are gathered, of so many bytes at most; `None`: they are refused.
@@ -256,6 +258,7 @@ impl PoolView {
             client_output_max: size(pool.client_output_hard_limit),
             pinned_connections: pool.pinned_connections as usize,
             cluster: pool.cluster_emulation.clone(),
+            join_gets: pool.join_gets,
             retry_reads: pool.retry_reads,
             gather: (pool.cross_server == CrossServer::Gather).then(|| size(pool.gather_limit)),
             partial_is_miss: pool.partial == Partial::Miss,

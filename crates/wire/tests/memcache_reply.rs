@@ -1,7 +1,7 @@
 //! memcached replies, byte by byte.
 
 use wire::Limits;
-use wire::memcache::reply::{ReplyError, ReplyKind, ReplyParse, ReplyScan, values};
+use wire::memcache::reply::{KEY_AT, Piece, ReplyError, ReplyKind, ReplyParse, ReplyScan, values};
 
 #[test]
 fn every_kind() {
@@ -89,4 +89,88 @@ fn blocks_of_values() {
     assert_eq!(values(b"END\r\n").count(), 0);
     assert_eq!(values(b"VALUE a 0 3\r\nx").count(), 0, "an unfinished block is none");
     assert_eq!(values(b"VALUE a 0 18446744073709551615\r\nx").count(), 0);
+}
+
+/// A key, and its whole block.
+type Block = (Vec<u8>, Vec<u8>);
+
+/// Takes a reply to a get piece by piece, `step` more bytes at a time: the pieces, and why it ends.
+fn pieces(reply: &[u8], step: usize, limits: &Limits) -> (Vec<Block>, Piece) {
+    let (mut scan, mut found) = (ReplyScan::default(), Vec::new());
+    let (mut at, mut here) = (0, 0);
+    loop {
+        match scan.piece(&reply[at..here], limits) {
+            Piece::Value { len, key_end } => {
+                let block = &reply[at..at + len];
+                found.push((block[KEY_AT..key_end].to_vec(), block.to_vec()));
+                at += len;
+            }
+            Piece::Partial if here < reply.len() => {
+                here = (here + step).min(reply.len());
+            }
+            end => return (found, end),
+        }
+    }
+}
+
+#[test]
+fn pieces_are_those_of_the_whole_reply() {
+    let limits = Limits::default();
+    let blocks: &[&[u8]] = &[
+        b"VALUE a 0 1\r\nx\r\n",
+        b"VALUE a:long:key:of:many:bytes 4294967295 5 77\r\nEND\r\n\r\n",
+        b"VALUE b 1 0\r\n\r\n",
+    ];
+    for last in [&b"END\r\n"[..], b"SERVER_ERROR out of memory\r\n", b"ERROR\r\n", b"CLIENT_ERROR bad\r\n"] {
+        for picked in 0..8 {
+            let picked: Vec<&[u8]> =
+                (0..3).filter(|bit| picked >> bit & 1 == 1).map(|bit| blocks[bit]).collect();
+            let reply = [&picked.concat(), last].concat();
+            for step in 1..=reply.len() {
+                let (found, end) = pieces(&reply, step, &limits);
+                assert_eq!(end, Piece::Last { len: last.len() }, "{}", reply.escape_ascii());
+                let whole: Vec<_> =
+                    values(&reply).map(|(key, block)| (key.to_vec(), block.to_vec())).collect();
+                assert_eq!(found, whole, "{} by {step}", reply.escape_ascii());
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_piece_of_a_reply_to_a_get_is_refused() {
+    let limits = Limits { reply_bytes: 40, reply_line_bytes: 30, ..Limits::default() };
+    let rows: &[(&[u8], ReplyError)] = &[
+        (b"STORED\r\n", ReplyError::Line),
+        (b"STAT a b\r\nEND\r\n", ReplyError::Line),
+        (b"12\r\n", ReplyError::Line),
+        (b"VALUE a 0 1\r\nxx\r\n", ReplyError::DataEnd),
+        (b"VALUE a 0 x\r\n", ReplyError::Value),
+        (b"VALUE a 0 40\r\n", ReplyError::TooLarge),
+        (b"VALUE aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa 0 1\r\n", ReplyError::LineTooLong),
+        (b"END\n", ReplyError::LineEnd),
+    ];
+    for (bytes, error) in rows {
+        for step in [1, bytes.len()] {
+            let (_, end) = pieces(bytes, step, &limits);
+            assert_eq!(end, Piece::Invalid(*error), "{} by {step}", bytes.escape_ascii());
+        }
+    }
+}
+
+#[test]
+fn a_large_piece_is_passed_on_and_the_next_one_follows() {
+    let limits = Limits::default();
+    let (mut scan, mut passed) = (ReplyScan::default(), 0);
+    let large = [&b"VALUE k 0 300\r\n"[..], &[b'x'; 300], b"\r\n"].concat();
+    let reply = [&large[..], b"VALUE l 0 1\r\ny\r\nEND\r\n"].concat();
+    for end in (20..large.len()).step_by(7) {
+        assert_eq!(scan.piece(&reply[passed..end], &limits), Piece::Partial, "{end}");
+        passed += scan.pass(end - passed);
+    }
+    let rest = &reply[passed..];
+    let len = large.len() - passed;
+    assert_eq!(scan.piece(rest, &limits), Piece::Value { len, key_end: 0 }, "its key is passed on already");
+    assert_eq!(scan.piece(&rest[len..], &limits), Piece::Value { len: 16, key_end: 7 });
+    assert_eq!(scan.piece(&rest[len + 16..], &limits), Piece::Last { len: 5 });
 }

@@ -210,7 +210,9 @@ impl Worker {
             self.reactor.reuse(orders);
             flushed?;
             self.ringed.closing.clear();
+            self.core.hold_still(true); // until all are told how much of theirs has left
             self.flushed(ring);
+            self.core.hold_still(false);
         }
     }
 

@@ -121,11 +121,16 @@ fn serve(mut stream: TcpStream, number: usize) {
         bytes.extend_from_slice(&chunk[..count]);
         let (mut used, mut replies) = (0, Vec::new());
         while let Ok(Some(length)) = framing::request(&bytes[used..]) {
-            let reply = match bytes[used] {
-                b'*' => format!("$5\r\ns{number:04}\r\n"),
-                _ => format!("VALUE k 0 5\r\ns{number:04}\r\nEND\r\n"),
-            };
-            replies.extend_from_slice(reply.as_bytes());
+            let request = &bytes[used..used + length];
+            if request.starts_with(b"*") {
+                replies.extend_from_slice(format!("$5\r\ns{number:04}\r\n").as_bytes());
+            } else {
+                for key in request.trim_ascii_end().split(|byte| *byte == b' ').skip(1) {
+                    let value = format!(" 0 5\r\ns{number:04}\r\n");
+                    replies.extend_from_slice(&[b"VALUE ", key, value.as_bytes()].concat());
+                }
+                replies.extend_from_slice(b"END\r\n");
+            }
             used += length;
         }
         bytes.drain(..used);

@@ -63,6 +63,7 @@ fn a_full_file_means_what_it_says() {
             disable: vec!["keys".into(), "config|get".into(), "FLUSHALL".into()],
             max_ejected_percent: 50,
             fail_fast: false,
+            join_gets: false,
             retry_reads: false,
             partial: Partial::Miss,
             connect_timeout: Some(Millis(250)),
@@ -376,6 +377,7 @@ alpha:
   unknown_commands: learn
   max_ejected_percent: 50
   fail_fast: false
+  join_gets: false
   retry_reads: false
   partial: miss
   connect_timeout: 250

@@ -151,6 +151,10 @@ impl Core {
                     Target::Request(self.replies.ask(c, bytes.len()))
                 };
                 let care = Care { again: read, heeded: request.data.is_some(), skip: 0 };
+                if request.verb == Verb::Get && self.topology.pools[pool as usize].join_gets {
+                    self.forward_get((pool, slot), server, target, care, key);
+                    return true;
+                }
                 let write = |out: &mut Vec<u8>| encode::forward(request, bytes, args, out);
                 self.forward_on((pool, slot), server, target, care, write);
             }

@@ -401,13 +401,30 @@ impl Core {
         care: Care,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
+        if let Some(conn) = self.conn_or_fail((pool, slot), server, target) {
+            self.send(conn, target, care, write);
+        }
+    }
+
+    /// The connection to a server in a place; if there is none for requests now, `target` is answered with why.
+    #[inline(always)] // into what every request passes
+    pub(crate) fn conn_or_fail(
+        &mut self,
+        (pool, slot): (u32, u32),
+        server: Option<u32>,
+        target: Target,
+    ) -> Option<u32> {
         let Some(server) = server else {
             let protocol = self.topology.pools[pool as usize].protocol;
-            return self.fail(protocol, target, Cause::Refused.text());
+            self.fail(protocol, target, Cause::Refused.text());
+            return None;
         };
         match self.usable_conn(pool, server, slot) {
-            Ok(conn) => self.send(conn, target, care, write),
-            Err(cause) => self.fail_unasked(pool, target, cause),
+            Ok(conn) => Some(conn),
+            Err(cause) => {
+                self.fail_unasked(pool, target, cause);
+                None
+            }
         }
     }
 

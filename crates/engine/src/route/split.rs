@@ -4,6 +4,7 @@
 use crate::command::{Command, Flags, Split};
 use crate::core::Core;
 use crate::error::Cause;
+use crate::limits::JOINED_KEYS;
 use crate::merge::{How, Merge, Part};
 use crate::request::Target;
 use crate::route::divide::Division;
@@ -203,12 +204,22 @@ impl Core {
     ) {
         let redis = self.topology.pools[pool as usize].protocol == Protocol::Redis;
         match share.conn {
+            Ok(conn) if matches!(target, Target::Part { .. }) && self.is_joined(pool, args, units) => {
+                self.append(conn, memcache::encode::multiget_end);
+                self.join_part(conn, target, Care::of_read(read));
+            }
             Ok(conn) => self.send_inline(conn, target, Care::of_read(read), |out| match redis {
                 true => out.extend_from_slice(args.encoded(args.len() - units.trailing..args.len())),
                 false => memcache::encode::multiget_end(out),
             }),
             Err(cause) => self.fail_unasked(pool, target, cause),
         }
+    }
+
+    /// Whether the parts of a request may go with other requests.
+    fn is_joined(&self, pool: u32, args: ArgView<'_>, units: &Units) -> bool {
+        let few = units.first == 1 && units.count <= JOINED_KEYS.into();
+        few && self.topology.pools[pool as usize].join_gets && args.get(0) == Verb::Get.name().as_bytes()
     }
 
     /// Makes a share for each of the `servers` that units go to, in the order of their first units, and says for each unit

@@ -12,6 +12,7 @@ mod gather;
 mod halt;
 mod handshake;
 mod hush;
+mod joined;
 mod large;
 mod learn;
 mod longest_tick;

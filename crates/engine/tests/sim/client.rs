@@ -26,6 +26,8 @@ pub(crate) struct Client {
     written: BTreeMap<Vec<u8>, u32>,
     /// Whether the proxy reads from it.
     pub(crate) reading: bool,
+    /// It is never read again: a lie.
+    pub(crate) kept_paused: bool,
     /// Whether the proxy waits until it may write.
     pub(crate) blocked: bool,
     /// Sends nothing until then.
@@ -70,6 +72,7 @@ impl Client {
             received: Vec::new(),
             written: BTreeMap::new(),
             reading: true,
+            kept_paused: false,
             blocked: false,
             thinks_until: 0,
             deaf_until: 0,

@@ -49,7 +49,8 @@ use world::{Tamper, World};
 const SEEDS: u64 = 10_000;
 
 /// What must come up somewhere in so many worlds: reasons that clients read, and counters.
-const HAPPENS: [&str; 48] = [
+const HAPPENS: [&str; 49] = [
+    "gets of several requests as one",
     "Connection refused",
     "Connection timed out",
     "Connection timed out (1 of 2 servers failed)",

@@ -61,6 +61,10 @@ pub(crate) struct Keyspace {
     forgiving: bool,
     /// Its place in the pool.
     server: usize,
+    /// It answers a get that is of several requests from the last to the first.
+    backwards: bool,
+    /// Whether it was asked a get that is of several requests.
+    pub(crate) asked_joined: bool,
     /// The database that is asked, and the pool's own. Keys bear the number of theirs, so that one map will do.
     pub(crate) db: (u32, u32),
     values: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -129,8 +133,8 @@ fn text(bytes: &[u8]) -> String {
 
 impl Keyspace {
     /// An empty one at this place in the pool.
-    pub(crate) fn new(server: usize, forgiving: bool) -> Keyspace {
-        Keyspace { server, forgiving, ..Keyspace::default() }
+    pub(crate) fn new(server: usize, forgiving: bool, backwards: bool) -> Keyspace {
+        Keyspace { server, forgiving, backwards, ..Keyspace::default() }
     }
 
     fn read(&self, key: &[u8]) -> Option<Vec<u8>> {
@@ -359,7 +363,13 @@ impl Keyspace {
         match request.verb {
             Verb::Get | Verb::Gets | Verb::Gat | Verb::Gats => {
                 let unique = matches!(request.verb, Verb::Gets | Verb::Gats);
-                for name in args.iter().skip(first) {
+                let mut asks = by_ask(args.iter().skip(first));
+                self.asked_joined |= asks.len() > 1;
+                let clear = args.iter().skip(first).all(|name| ask_of(name).is_some());
+                if self.backwards && clear {
+                    asks.reverse();
+                }
+                for name in asks.concat() {
                     key(name);
                     if let Some(value) = self.read(name) {
                         block(name, &value, unique, out);
@@ -409,6 +419,27 @@ impl Keyspace {
         }
         Ok(())
     }
+}
+
+/// Keys by the request that they are of; those that do not tell are with those before them.
+fn by_ask<'k>(keys: impl Iterator<Item = &'k [u8]>) -> Vec<Vec<&'k [u8]>> {
+    let (mut asks, mut last) = (Vec::new(), None);
+    for key in keys {
+        let ask = ask_of(key);
+        if asks.is_empty() || (last.is_some() && ask.is_some() && ask != last) {
+            asks.push(Vec::new());
+        }
+        last = ask.or(last);
+        asks.last_mut().expect("there is one now").push(key);
+    }
+    asks
+}
+
+/// Which request of which client a key is made for, if it is: `7.17` of `{t1}q7.17.0`.
+fn ask_of(key: &[u8]) -> Option<&[u8]> {
+    let start = key.iter().position(|byte| *byte == b'q')?;
+    let end = key.iter().rposition(|byte| *byte == b'.')?;
+    key.get(start + 1..end)
 }
 
 /// A VALUE block as the model's servers write it.

@@ -61,6 +61,10 @@ pub(crate) struct PoolPlan {
     pub(crate) error_text: bool,
     pub(crate) retry_reads: bool,
     pub(crate) partial: bool,
+    /// Whether gets of several clients go to a server as one.
+    pub(crate) joins: bool,
+    /// Its servers answer a get that is of several requests from the last to the first.
+    pub(crate) backwards: bool,
     /// So many connections may belong to one client each.
     pub(crate) pinned: usize,
 }
@@ -167,6 +171,8 @@ impl PoolPlan {
             error_text: rng.chance(200),
             retry_reads: rng.chance(500),
             partial: rng.chance(500),
+            joins: !redis && rng.chance(800),
+            backwards: !redis && rng.chance(200),
             pinned: 1024,
         }
     }
@@ -216,6 +222,7 @@ impl PoolPlan {
         view.fail_fast = self.fail_fast;
         view.error_text = self.error_text.then(|| ERROR_TEXT.to_string());
         view.retry_reads = self.retry_reads;
+        view.join_gets = self.joins;
         view.redis_auth = self.auth.then(|| PASSWORD.as_bytes().to_vec());
         view.redis_db = self.db;
         view.redis_db_fixed = !self.selects;

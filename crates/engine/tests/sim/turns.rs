@@ -244,6 +244,9 @@ impl World {
             Err(why) => Err(Some(why)),
         });
         self.tampered |= desk.lied;
+        if std::mem::take(&mut desk.keyspace.asked_joined) {
+            self.seen.insert("gets of several requests as one".to_string());
+        }
         if desk.pushed {
             self.seen.insert("news between replies".to_string());
         }

@@ -108,7 +108,8 @@ impl World {
         let (hall, guests) = Hall::draw(seed, &mut plan);
         let topology = Arc::new(plan.topology(|_, _| Standing::In));
         let (core, shard) = plan.core(seed, topology.clone());
-        let keyspace = |pool: &PoolPlan, server| Keyspace::new(server, pool.absence.1 == "invalidate");
+        let keyspace =
+            |pool: &PoolPlan, server| Keyspace::new(server, pool.absence.1 == "invalidate", pool.backwards);
         let keyspaces = plan
             .pools
             .iter()

@@ -21,6 +21,30 @@ pub enum ReplyParse {
     Invalid(ReplyError),
 }
 
+/// A piece of the reply to a `get`: a value, or what ends the reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// A whole `VALUE` block.
+    Value {
+        /// Its bytes, the CRLF behind the data included.
+        len: usize,
+        /// Where its key, which begins at [`KEY_AT`], ends; 0 when the line is passed on already.
+        key_end: usize,
+    },
+    /// `END`, or the error in its place.
+    Last {
+        /// Bytes of the line, its end included.
+        len: usize,
+    },
+    /// Neither has ended yet.
+    Partial,
+    /// Neither: nothing more can be read from this server connection.
+    Invalid(ReplyError),
+}
+
+/// Where in a `VALUE` block its key begins.
+pub const KEY_AT: usize = 6;
+
 /// What a reply says. An error that comes after some `VALUE` blocks ends the reply and gives it its kind;
 /// [`values`] still yields the blocks before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +164,43 @@ impl ReplyScan {
         ReplyParse::Complete { len, kind }
     }
 
+    /// Looks for the next piece of the reply to a `get`: `buf` starts with the piece's first byte and holds everything
+    /// received since. Each piece may be as large as a reply. The scan resets itself when a piece ends.
+    #[inline]
+    pub fn piece(&mut self, buf: &[u8], limits: &Limits) -> Piece {
+        if self.part == Part::First && self.looked == 0 {
+            let buf = scan::within(buf, limits.reply_bytes);
+            if let Some((key_end, len)) = block(buf, 0, limits.reply_line_bytes) {
+                return Piece::Value { len, key_end };
+            }
+            if buf.starts_with(b"END\r\n") {
+                return Piece::Last { len: 5 };
+            }
+        }
+        self.careful_piece(buf, limits)
+    }
+
+    /// The same for a piece in any form, whole or not.
+    fn careful_piece(&mut self, buf: &[u8], limits: &Limits) -> Piece {
+        let piece = loop {
+            match self.step(buf, limits) {
+                Ok(None) if self.part == Part::Values => {
+                    let key_end = if self.passed == 0 { scan::word_end(buf, KEY_AT) } else { None };
+                    break Piece::Value { len: self.at, key_end: key_end.unwrap_or(0) };
+                }
+                Ok(None) => {}
+                Ok(Some(kind)) if kind == ReplyKind::End || kind.is_error() => {
+                    break Piece::Last { len: self.at };
+                }
+                Ok(Some(_)) => break Piece::Invalid(ReplyError::Line),
+                Err(Stop::Partial) => return Piece::Partial,
+                Err(Stop::Invalid(error)) => break Piece::Invalid(error),
+            }
+        };
+        *self = ReplyScan::default();
+        piece
+    }
+
     /// After `Partial`: the reply has at least so many bytes from the start of the buffer on.
     pub fn announced(&self) -> usize {
         self.at
@@ -231,10 +292,10 @@ fn whole(buf: &[u8], limits: &Limits) -> Option<(usize, ReplyKind)> {
 
 /// The block that begins at `at` if it is all there, written as servers answer `get`: `VALUE <key> <flags> <bytes>` and data.
 /// Where its key and where the block ends.
-#[inline]
+#[inline(always)] // into what every value passes
 fn block(buf: &[u8], at: usize, line_bytes: u32) -> Option<(usize, usize)> {
     let rest = buf.get(at..).filter(|rest| rest.starts_with(b"VALUE "))?;
-    let key_end = scan::word_end(rest, 6).filter(|end| rest[*end] == b' ')?;
+    let key_end = scan::word_end(rest, KEY_AT).filter(|end| rest[*end] == b' ')?;
     let flags = rest.get(key_end + 1..)?;
     let flags_end = key_end + 1 + flags.iter().position(|byte| !byte.is_ascii_digit())?;
     let (bytes, data) = scan::length(rest, flags_end + 1).filter(|_| rest[flags_end] == b' ')?;
@@ -300,7 +361,7 @@ impl<'a> Iterator for Values<'a> {
         let Some((key_end, end)) = block(self.rest, 0, u32::MAX) else { return self.careful() };
         let (block, rest) = self.rest.split_at_checked(end)?;
         self.rest = rest;
-        Some((block.get(6..key_end)?, block))
+        Some((block.get(KEY_AT..key_end)?, block))
     }
 }
 

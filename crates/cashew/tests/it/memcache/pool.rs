@@ -3,6 +3,7 @@
 use testkit::Client;
 
 use crate::farm::Farm;
+use crate::parity::table::listed;
 
 #[test]
 fn keys_are_spread_and_found_again() {
@@ -22,6 +23,40 @@ fn keys_are_spread_and_found_again() {
         (0..200).map(|n| format!("VALUE key:{n} 0 {}\r\n{n}\r\n", n.to_string().len())).collect();
     let reply = other.ask_memcache(format!("get {}\r\n", keys.join(" ")).as_bytes());
     assert_eq!(String::from_utf8_lossy(&reply), values + "END\r\n");
+}
+
+#[test]
+fn gets_that_go_to_a_server_as_one_are_answered_to_each_client_in_its_order() {
+    let farm = Farm::memcached(1, &[]);
+    let mut clients: Vec<Client> = (0..20).map(|_| farm.client()).collect();
+    for n in (0..300).step_by(3) {
+        let request = format!("set key:{n} {n} 0 {}\r\n{}\r\n", n * 7, "v".repeat(n * 7));
+        assert_eq!(clients[0].ask_memcache(request.as_bytes()), b"STORED\r\n");
+    }
+    let before: Vec<u64> =
+        farm.servers.iter().map(|server| stat(&mut server.client(), "bytes_read")).collect();
+    let mut read = 0;
+    for round in 0..10 {
+        let mut expected = Vec::new();
+        for (index, client) in clients.iter_mut().enumerate() {
+            // Hits, misses, the same key again, and of others.
+            let keys: Vec<usize> = (0..50).map(|n| (index * n * (round + 1) + n / 2) % 300).collect();
+            let asked: String = keys.iter().map(|n| format!("get key:{n}\r\n")).collect();
+            read += asked.len() as u64;
+            client.send(asked.as_bytes());
+            let hit = |n: usize| format!("VALUE key:{n} {n} {}\r\n{}\r\n", n * 7, "v".repeat(n * 7));
+            let reply = |n: &usize| (if n.is_multiple_of(3) { hit(*n) } else { String::new() }) + "END\r\n";
+            expected.push(keys.iter().map(reply).collect::<String>());
+        }
+        for (client, expected) in clients.iter_mut().zip(expected) {
+            let reply: Vec<u8> = (0..50).flat_map(|_| client.memcache_reply()).collect();
+            assert_eq!(String::from_utf8_lossy(&reply), expected);
+        }
+    }
+    let after = farm.servers.iter().map(|server| stat(&mut server.client(), "bytes_read"));
+    let got: u64 = after.zip(before).map(|(after, before)| after - before).sum();
+    assert!(got < read * 9 / 10, "servers read {got} bytes of {read}: nothing was joined");
+    listed("joined-gets");
 }
 
 #[test]

@@ -40,4 +40,5 @@ const SOURCES: &[&str] = &[
     include_str!("../stats.rs"),
     include_str!("../limits.rs"),
     include_str!("../failure.rs"),
+    include_str!("../memcache/pool.rs"),
 ];
