@@ -18,7 +18,8 @@ use crate::request::Target;
 use crate::server_conn::{Answered, Care, InFlight, Scan, ServerConn};
 use stats::{Latency, ServerMetric};
 use std::borrow::Cow;
-use wire::memcache::{KEY_AT, Piece, Verb, encode};
+use wire::limits::Limits;
+use wire::memcache::{self, KEY_AT, Piece, Verb, encode};
 
 /// [`InFlight::joined`] of a request on its own. Of the first of several it is how many they are.
 pub(crate) const NOT_JOINED: u8 = 0;
@@ -211,19 +212,33 @@ impl ServerConn {
         if keys.len() <= key.len() {
             return (keys == key).then_some(Wait::Only);
         }
-        let next = |at: usize| Wait::Also((at + key.len() + 1) as u16);
-        let behind = keys.get(from.into()..).and_then(|keys| keys.strip_prefix(key));
-        if behind.is_some_and(|behind| matches!(behind.first(), None | Some(b' '))) {
-            return Some(next(from.into()));
+        if let Some(next) = behind(keys, from, key) {
+            return Some(Wait::Also(next));
         }
         let mut at = 0;
         for other in keys.split(|byte| *byte == b' ') {
             if other == key {
-                return Some(next(at));
+                return Some(Wait::Also((at + key.len() + 1) as u16));
             }
             at += other.len() + 1;
         }
         None
+    }
+
+    /// The values at the start of `bytes` that are for the request at a place, for its keys `from` there on in their order:
+    /// how long they are together, and where the key behind them begins.
+    #[inline]
+    fn more_values(&self, place: usize, mut from: u16, bytes: &[u8], limits: &Limits) -> (usize, u16) {
+        let Some(entry) = self.queue.get(place) else { return (0, from) };
+        let end = self.queue.get(place + 1).map_or(self.whole, |next| next.start);
+        let keys = keys_of(self.stream.between(entry.start, end));
+        let mut len = 0;
+        while let Some((key_end, value)) = memcache::whole_value(&bytes[len..], limits)
+            && let Some(next) = behind(keys, from, &bytes[len + KEY_AT..len + key_end])
+        {
+            (len, from) = (len + value, next);
+        }
+        (len, from)
     }
 
     /// The reply to a line of several keys begins, if it has not.
@@ -267,6 +282,13 @@ enum Wait {
 fn keys_of(bytes: &[u8]) -> &[u8] {
     let bytes = bytes.strip_suffix(b"\r\n").unwrap_or(bytes);
     bytes.strip_prefix(b"get ").or_else(|| bytes.strip_prefix(b" ")).unwrap_or(bytes)
+}
+
+/// If `key` is the one that begins at `from` among `keys`: where the one behind it does.
+#[inline]
+fn behind(keys: &[u8], from: u16, key: &[u8]) -> Option<u16> {
+    let behind = keys.get(from.into()..)?.strip_prefix(key)?;
+    matches!(behind.first(), None | Some(b' ')).then(|| (usize::from(from) + key.len() + 1) as u16)
 }
 
 impl Core {
@@ -336,10 +358,16 @@ impl Core {
                 let key = bytes.get(KEY_AT..key_end).unwrap_or(&[]);
                 let Some((place, wait)) = conn.find_joined(open, key) else { return self.lose_nonsense(s) };
                 match wait {
-                    Wait::Only => self.take_value(s, place, &bytes[..len]),
-                    Wait::Also(next) => self.take_one_value(s, place, next, &bytes[..len])?,
+                    Wait::Only => {
+                        self.take_value(s, place, &bytes[..len]);
+                        Some(len)
+                    }
+                    Wait::Also(next) => {
+                        let (more, next) = conn.more_values(place, next, &bytes[len..], limits);
+                        self.take_some_values(s, place, next, &bytes[..len + more])?;
+                        Some(len + more)
+                    }
                 }
-                Some(len)
             }
             Piece::Last { len } if conn.flow.is_none() => {
                 self.end_joined(s, open.left, &bytes[..len])?;
@@ -390,8 +418,8 @@ impl Core {
         self.give(s, &answered, latency, [value, END]);
     }
 
-    /// A value for a request of several keys, which has them all at the end. Nothing when they are too much.
-    fn take_one_value(&mut self, s: u32, place: usize, next: u16, value: &[u8]) -> Option<()> {
+    /// Values for a request of several keys, which has them all at the end. Nothing when they are too much.
+    fn take_some_values(&mut self, s: u32, place: usize, next: u16, values: &[u8]) -> Option<()> {
         let conn = &mut self.conns[s];
         if let Some(open) = &mut conn.joining.open {
             (open.at, open.from) = (place as u8, next);
@@ -400,8 +428,8 @@ impl Core {
             return Some(()); // given up, or asked again elsewhere
         };
         let most = self.topology.pools[conn.pool as usize].limits.reply_bytes;
-        self.count_server(s, ServerMetric::ResponseBytes).add(value.len() as u64);
-        if self.add_to_part(merge, part, &[value]) as u64 > most {
+        self.count_server(s, ServerMetric::ResponseBytes).add(values.len() as u64);
+        if self.add_to_part(merge, part, &[values]) as u64 > most {
             return self.lose_nonsense(s);
         }
         Some(())

@@ -15,12 +15,12 @@ use crate::ring::{self, Seat};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Ketama {
-    /// The points, ascending.
+    /// The points, ascending, and behind them [`LOOKED_AT`] that no hash is above.
     values: Box<[u32]>,
     /// The member that each point belongs to; behind the last one the first again, whose arc goes round to it.
     owners: Box<[u32]>,
     /// The circle cut into a power of two of equal parts, about one per point: where in `values` each part
-    /// begins, and at last where the last one ends. It leaves a search of a point or two.
+    /// begins. It leaves a search of a point or two.
     starts: Box<[u32]>,
     /// How far to shift a hash right to have its part.
     shift: u32,
@@ -40,35 +40,44 @@ impl Ketama {
         }
         points.sort_unstable();
 
-        let values: Box<[u32]> = points.iter().map(|point| (point >> 32) as u32).collect();
+        let mut values: Vec<u32> = points.iter().map(|point| (point >> 32) as u32).collect();
         let owners = points.iter().filter_map(|point| seats.get(*point as u32 as usize));
         let mut owners: Vec<u32> = owners.map(|seat| seat.index).collect();
         owners.extend(owners.first().copied());
         let bits = values.len().next_power_of_two().ilog2().min(PARTS_BITS_MAX);
         let shift = u32::BITS - bits;
         let mut begin = 0;
-        let starts = (0..=1u64 << bits).map(|part| {
+        let starts = (0..1u64 << bits).map(|part| {
             while values.get(begin).is_some_and(|&value| u64::from(value) < part << shift) {
                 begin += 1;
             }
             begin as u32
         });
         let starts = starts.collect();
-        Ketama { values, owners: owners.into(), starts, shift }
+        values.extend([u32::MAX; LOOKED_AT]);
+        Ketama { values: values.into(), owners: owners.into(), starts, shift }
     }
 
     #[inline]
     pub(crate) fn lookup(&self, hash: u32) -> Option<u32> {
         let part = (u64::from(hash) >> self.shift) as usize; // by up to 32 bits, hence wide
-        let &[start, end] = self.starts.get(part..)?.first_chunk()?;
-        let within = self.values.get(start as usize..end as usize)?;
-        // One or two: it takes less to walk than to halve.
-        let before = within.iter().take_while(|value| **value < hash).count();
-        self.owners.get(start as usize + before).copied()
+        let start = *self.starts.get(part)? as usize;
+        let next: &[u32; LOOKED_AT] = self.values.get(start..)?.first_chunk()?;
+        // All are looked at, though one or two are enough: how many is nothing that a processor could guess.
+        let before = next.iter().map(|value| usize::from(*value < hash)).sum();
+        let before = if before < LOOKED_AT { before } else { self.crowded(start, hash) };
+        self.owners.get(start + before).copied()
+    }
+
+    /// How many points from `start` on lie before `hash`, where they are many.
+    #[cold]
+    fn crowded(&self, start: usize, hash: u32) -> usize {
+        self.values.get(start..).map_or(0, |values| values.partition_point(|value| *value < hash))
     }
 
     pub(crate) fn points(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
-        self.values.iter().copied().zip(self.owners.iter().copied())
+        let count = self.values.len() - LOOKED_AT;
+        self.values.iter().copied().zip(self.owners.iter().copied()).take(count)
     }
 }
 
@@ -96,6 +105,9 @@ const POINTS_PER_SERVER: usize = 160;
 
 /// The length at which twemproxy cuts the text `NAME-NUMBER` it takes digests of.
 const TEXT_MAX: usize = 272;
+
+/// How many points of a part are looked at at once; few parts have more.
+const LOOKED_AT: usize = 4;
 
 /// At most 4 MiB of `starts`; pools of more than 6,553 servers search a little longer.
 const PARTS_BITS_MAX: u32 = 20;

@@ -9,7 +9,7 @@ pub mod verb;
 
 pub use encode::{forward, multiget};
 pub use refusal::{CloseReason, Refusal};
-pub use reply::{KEY_AT, Piece, ReplyError, ReplyKind, ReplyParse, ReplyScan, Values, values};
+pub use reply::{KEY_AT, Piece, ReplyError, ReplyKind, ReplyParse, ReplyScan, Values, values, whole_value};
 pub use stats::{is_error, stats};
 pub use text::{Request, RequestScan, Scan};
 pub use verb::Verb;

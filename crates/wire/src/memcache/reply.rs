@@ -335,6 +335,13 @@ fn one_line(line: &[u8]) -> ReplyKind {
     }
 }
 
+/// The `VALUE` block at the start of `buf`, if it is all there and written as servers answer `get`: where its key, which begins
+/// at [`KEY_AT`], and where the block ends. What it is not the answer for, [`ReplyScan::piece`] says.
+#[inline]
+pub fn whole_value(buf: &[u8], limits: &Limits) -> Option<(usize, usize)> {
+    block(buf, 0, limits.reply_line_bytes)
+}
+
 /// The `VALUE` blocks of a reply: key, and the whole block from `VALUE` to the CRLF behind the data.
 pub fn values(reply: &[u8]) -> Values<'_> {
     Values { rest: reply }
