@@ -439,12 +439,14 @@ impl Core {
     fn end_joined(&mut self, s: u32, left: u8, last: &[u8]) -> Option<()> {
         let conn = &mut self.conns[s];
         let (pool, server) = (conn.pool as usize, conn.server as usize);
+        // A server may refuse a line before its last byte is out, but not before its first.
+        let unsent = |first: &InFlight| first.joined < JOINED && first.start >= conn.stream.written();
+        if left > 0 && conn.queue.front().is_none_or(unsent) {
+            return self.lose_nonsense(s);
+        }
         let serves = conn.replies > 0 || !self.is_turned_away(pool, server, last);
         for _ in 0..left {
             let conn = &mut self.conns[s];
-            if conn.queue.front().is_none_or(|entry| entry.start >= conn.stream.written()) {
-                return self.lose_nonsense(s);
-            }
             let Some(answered) = conn.take_front() else { break };
             conn.joining.took_first();
             if answered.entry.joined == ANSWERED {

@@ -341,6 +341,42 @@ fn what_is_answered_before_it_has_left_takes_no_more_keys() {
 }
 
 #[test]
+fn a_line_that_is_refused_before_its_end_has_left_is_refused_to_all_of_it() {
+    let (mut rig, clients) = rig_of(|_| {}, 3);
+    rig.send(clients[0], "get z\r\n");
+    rig.reply(0, "END\r\n");
+    rig.takes_at_most(0, 5);
+    rig.sent(0);
+    ask(&mut rig, &[(clients[0], "get a"), (clients[1], "get b")]);
+    rig.reply(0, "SERVER_ERROR early\r\n");
+    rig.send(clients[2], "get c\r\n");
+    rig.takes_at_most(0, usize::MAX);
+    assert_eq!(rig.sent(0), "get a b\r\nget c\r\n");
+    rig.reply(0, value("c", "3") + "END\r\n");
+    assert_eq!(rig.read(clients[0]), "END\r\nSERVER_ERROR early\r\n");
+    assert_eq!(rig.read(clients[1]), "SERVER_ERROR early\r\n");
+    assert_eq!(rig.read(clients[2]), value("c", "3") + "END\r\n");
+    is_at_rest(&rig);
+}
+
+#[test]
+fn an_end_of_which_all_have_their_values_is_nothing_to_what_has_not_left() {
+    let (mut rig, clients) = rig_of(|_| {}, 2);
+    ask(&mut rig, &[(clients[0], "get a"), (clients[1], "get b")]);
+    rig.sent(0);
+    rig.reply(0, value("a", "1") + &value("b", "2"));
+    rig.takes_at_most(0, 0);
+    ask(&mut rig, &[(clients[0], "get c"), (clients[1], "get d")]);
+    rig.reply(0, "END\r\n");
+    rig.takes_at_most(0, usize::MAX);
+    assert_eq!(rig.sent(0), "get c d\r\n");
+    rig.reply(0, value("d", "4") + "END\r\n");
+    assert_eq!(rig.read(clients[0]), value("a", "1") + "END\r\nEND\r\n");
+    assert_eq!(rig.read(clients[1]), value("b", "2") + "END\r\n" + &value("d", "4") + "END\r\n");
+    is_at_rest(&rig);
+}
+
+#[test]
 fn a_server_that_takes_no_more_clients_is_heard() {
     let mut rig = memcache(1);
     let clients = [rig.client(), rig.client()];
