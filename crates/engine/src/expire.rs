@@ -208,7 +208,8 @@ impl Core {
         if flows_since.is_none() {
             // Counted now, at what they have waited: of many the reply never comes, and the tail would look short.
             // What waits behind a large reply waits for its client as well, which says nothing of the server.
-            for late in self.conns[s].queue.iter().skip(before).take_while(|entry| is_due(entry)) {
+            let due = self.conns[s].queue.iter().skip(before).take_while(|entry| is_due(entry));
+            for late in due.filter(|entry| !entry.is_answered()) {
                 let waited = Latency::of_us(now.saturating_sub(late.at_us));
                 self.shard.server_shard(pool, server).latency.record(waited);
             }

@@ -106,18 +106,17 @@ impl Core {
         let mut conn = self.detach_conn(s);
         let protocol = self.topology.pools[pool as usize].protocol;
         let feeder = conn.feeder;
+        let torn = conn.torn_place();
         if let Some(flow) = conn.flow.take() {
             self.tear_flow(flow, pool, cause);
         }
-        let mut torn = !conn.rest.is_empty();
         let mut again = Vec::new();
         let ends: Vec<u64> = conn.queue.iter().skip(1).map(|next| next.start).chain([conn.whole]).collect();
         let given_up = conn.expired;
         let queue = std::mem::take(&mut conn.queue);
         for (index, (entry, end)) in queue.into_iter().zip(ends).enumerate() {
             let unsent = worked && entry.start >= conn.stream.written();
-            let read = retry_reads && entry.care.again && !torn;
-            torn = false;
+            let read = retry_reads && entry.care.again && torn != Some(index);
             if let Some(pin) = pin.filter(|_| entry.start >= conn.stream.written()) {
                 self.pinned_unsent(pin, &conn, entry, conn.stream.between(entry.start, end), cause);
             } else if let (true, Target::Database { pool, place }) = (unsent, entry.target) {

@@ -56,34 +56,38 @@ impl Core {
 
     /// A large reply begins, of which so many bytes are `here` or known of. Nothing when the connection is gone.
     fn begin_flow(&mut self, s: u32, here: usize, bytes: &[u8]) -> Option<()> {
-        let conn = &mut self.conns[s];
-        if conn.joining.is_open() && !conn.is_of_first_joined(bytes) {
+        let conn = &self.conns[s];
+        let owner = match conn.joining.is_open() {
+            true => conn.joined_owner(bytes),
+            false => Some((0, true)),
+        };
+        let Some((place, all)) = owner else { return self.lose_nonsense(s) };
+        if !all {
             // It is collected for whom it is for.
-            self.make_way(s);
+            self.make_way(s, place);
             return Some(());
         }
-        let Some(entry) = conn.queue.front().copied().filter(|entry| entry.start < conn.stream.written())
+        let Some(entry) = conn.queue.get(place).copied().filter(|entry| entry.start < conn.stream.written())
         else {
-            self.lose_conn(s, Cause::InvalidReply);
-            return None;
+            return self.lose_nonsense(s);
         };
         let request = match entry.target {
             // Of the replies before a transaction's own none is passed on.
             _ if entry.care.skip > 0 => return Some(()),
             Target::Part { merge, part } if self.merges.get(merge).is_some_and(Merge::is_over) => {
                 // The client reads an error whatever comes.
-                self.conns[s].queue[0].target = Target::Nobody;
+                self.conns[s].queue[place].target = Target::Nobody;
                 self.take_part(merge, part, 0, |_| {});
                 None
             }
             // Parts are put together first, and an answer in the proxy's words needs nothing of this.
             Target::Part { .. } | Target::Instead(..) | Target::Scan(_) => {
-                self.make_way(s);
+                self.make_way(s, place);
                 return Some(());
             }
             Target::Handshake(_) => return Some(()),
             Target::Docs { pool, resp3 } if here > DOCS_BYTES => {
-                self.conns[s].queue[0].target = Target::Nobody;
+                self.conns[s].queue[place].target = Target::Nobody;
                 self.docs_told(pool, resp3, None);
                 None
             }
@@ -103,16 +107,17 @@ impl Core {
             | Target::Database { .. }
             | Target::Cover(_) => return Some(()),
         };
-        self.learn_key(s, entry);
+        self.learn_key(s, place);
+        self.make_way(s, place);
+        if self.waits_before(s, place) {
+            return Some(()); // it is collected: passed on it would wait for what comes behind it
+        }
         self.limit_flows();
-        self.make_way(s);
         // From here on it is the reply's, and no request waits for it.
         self.leave_lane(s);
-        let conn = &mut self.conns[s];
+        let Some((answered, latency)) = self.take_answered(s, place) else { return Some(()) };
+        let conn = &self.conns[s];
         let (pool, server) = (conn.pool as usize, conn.server as usize);
-        let Some(answered) = conn.take_front() else { return Some(()) };
-        conn.joining.took_first();
-        let latency = self.note_answer(pool, server, &answered, true);
         if let Target::Exec(_) = entry.target {
             // Its client watches nothing any more, however long the reply takes.
             self.unpin(s);
@@ -143,6 +148,13 @@ impl Core {
         Some(())
     }
 
+    /// Whether the client of the request at a place waits for an earlier one, too: of several gets that went as one.
+    fn waits_before(&self, s: u32, place: usize) -> bool {
+        let queue = &self.conns[s].queue;
+        let client = queue.get(place).and_then(|entry| self.client_of(entry.target));
+        client.is_some() && queue.iter().take(place).any(|entry| self.client_of(entry.target) == client)
+    }
+
     /// Each large reply has a connection of its own: where there are many, the client that has not read for longest is cut.
     fn limit_flows(&mut self) {
         let flows: Vec<Flow> = self.conns.iter().filter_map(|(_, conn)| conn.flow).collect();
@@ -156,13 +168,13 @@ impl Core {
         }
     }
 
-    /// Remembers the key whose value is large.
-    fn learn_key(&mut self, s: u32, entry: InFlight) {
+    /// Remembers the key that the request at a place of the queue asks for: its value is large.
+    fn learn_key(&mut self, s: u32, place: usize) {
         let conn = &self.conns[s];
-        let end = conn.queue.get(1).map_or(conn.whole, |next| next.start);
-        if let Some(key) =
-            first_key(&conn.scan, conn.stream.between(entry.start, end), self.args.get_or_insert_default())
-        {
+        let Some(entry) = conn.queue.get(place) else { return };
+        let end = conn.queue.get(place + 1).map_or(conn.whole, |next| next.start);
+        let asked = conn.asked(entry, end);
+        if let Some(key) = first_key(&conn.scan, &asked, self.args.get_or_insert_default()) {
             self.large_keys.learn(conn.pool, key);
         }
     }
@@ -178,8 +190,9 @@ impl Core {
         }
     }
 
-    /// Nothing more is queued on a connection, and what can be asked elsewhere is.
-    fn make_way(&mut self, s: u32) {
+    /// Nothing more is queued on a connection, and what can be asked elsewhere is: all but the request at the place `owner`,
+    /// whose reply is there.
+    fn make_way(&mut self, s: u32, owner: usize) {
         let Some(slot) = self.conns[s].slot.take() else {
             let (pool, server) = (self.conns[s].pool as usize, self.conns[s].server as usize);
             self.pools[pool].servers[server].retired.retain(|other| *other != s);
@@ -192,23 +205,24 @@ impl Core {
         self.lose_tracked(s);
         self.pools[pool as usize].servers[server as usize].conns[slot as usize] = NONE;
         if self.topology.pools[pool as usize].retry_reads {
-            self.ask_elsewhere(s, slot);
+            self.ask_elsewhere(s, slot, owner);
         }
         // What is left behind the large reply stays before what its clients ask next.
-        self.keep_order(s, 1);
+        self.keep_order(s, usize::from(owner == 0));
     }
 
-    /// Makes reads that wait behind the reply at the queue's front again over another connection; unless their client
+    /// Makes reads that wait for a reply to the request at the place `owner` again over another connection; unless their client
     /// has something there that has to stay, which they must neither overtake nor fall behind.
-    fn ask_elsewhere(&mut self, s: u32, slot: u32) {
+    fn ask_elsewhere(&mut self, s: u32, slot: u32, owner: usize) {
         let (pool, server) = (self.conns[s].pool, self.conns[s].server);
         if self.check_server(pool, server).is_err() {
             return;
         }
-        let behind = self.conns[s].expired.max(1);
-        let stays = self.conns[s].queue.iter().skip(behind).filter(|entry| !entry.care.again);
+        let conn = &self.conns[s];
+        let others = (conn.expired..conn.queue.len()).filter(move |index| *index != owner);
+        let stays = others.clone().map(|index| &conn.queue[index]).filter(|entry| !entry.care.again);
         let stays: HashSet<u32> = stays.filter_map(|entry| self.client_of(entry.target)).collect();
-        for index in behind..self.conns[s].queue.len() {
+        for index in others {
             let entry = self.conns[s].queue[index];
             if !self.client_of(entry.target).is_some_and(|c| entry.care.again && !stays.contains(&c)) {
                 continue;
@@ -358,7 +372,8 @@ impl Core {
     /// When those who wait behind a large reply can wait no longer.
     fn urgent_from(&self, s: u32) -> Option<u64> {
         let conn = &self.conns[s];
-        let oldest = conn.queue.get(conn.expired)?;
+        let waits = |entry: &&InFlight| !matches!(entry.target, Target::Nobody);
+        let oldest = conn.queue.iter().skip(conn.expired).find(waits)?;
         Some(oldest.at_us.saturating_add(self.timeout_us(s).map_or(PATIENCE_US, |timeout| timeout / 2)))
     }
 

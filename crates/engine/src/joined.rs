@@ -115,6 +115,13 @@ fn note(spots: &mut Spots, key: &[u8]) {
     spots[(hash >> 61) as usize] |= 1 << (hash >> 55 & 63);
 }
 
+impl InFlight {
+    /// Whether it is answered and only waits for earlier ones of its line to leave the queue.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.joined == ANSWERED
+    }
+}
+
 impl ServerConn {
     /// Whether the next that the server says is about several requests at once.
     #[inline]
@@ -191,12 +198,22 @@ impl ServerConn {
         Cow::Owned(alone)
     }
 
-    /// Whether `bytes`, which begin with a `VALUE` line, are all that the first request of the line that is being answered
-    /// waits for.
-    pub(crate) fn is_of_first_joined(&self, bytes: &[u8]) -> bool {
-        let key = bytes.get(KEY_AT..).and_then(|rest| rest.split(|byte| *byte == b' ').next());
-        self.joining.open.is_some_and(|open| open.left > 0)
-            && key.is_some_and(|key| self.waits_for(0, key, 0) == Some(Wait::Only))
+    /// For which place of the queue the value is that begins `bytes`, of the line that is being answered, and whether it is
+    /// all that is waited for there.
+    pub(crate) fn joined_owner(&self, bytes: &[u8]) -> Option<(usize, bool)> {
+        let key = bytes.get(KEY_AT..)?;
+        let key = key.get(..key.iter().position(|byte| *byte == b' ')?)?;
+        let (place, wait) = self.find_joined(self.joining.open?, key)?;
+        Some((place, wait == Wait::Only))
+    }
+
+    /// The place of the queue whose reply has begun and not ended.
+    pub(crate) fn torn_place(&self) -> Option<usize> {
+        match self.joining.is_open() {
+            _ if self.flow.is_some() || self.rest.is_empty() => None,
+            true => self.joined_owner(&self.rest).map(|(place, _)| place),
+            false => Some(0),
+        }
     }
 
     /// Whether the request at a place of the queue, one of a line, waits for this key, which may be where its keys are
@@ -379,7 +396,7 @@ impl Core {
 
     /// The server answers something that it was not asked.
     #[cold]
-    fn lose_nonsense<T>(&mut self, s: u32) -> Option<T> {
+    pub(crate) fn lose_nonsense<T>(&mut self, s: u32) -> Option<T> {
         self.lose_conn(s, Cause::InvalidReply);
         None
     }
@@ -390,7 +407,10 @@ impl Core {
         let conn = &mut self.conns[s];
         let (pool, server) = (conn.pool as usize, conn.server as usize);
         if place > 0 {
-            return self.take_value_early(s, place, value);
+            if let Some((answered, latency)) = self.take_answered(s, place) {
+                self.give(s, &answered, latency, [value, END]);
+            }
+            return;
         }
         let Some(answered) = conn.take_front() else { return };
         conn.joining.took_first();
@@ -398,24 +418,30 @@ impl Core {
         self.give(s, &answered, latency, [value, END]);
     }
 
-    /// The same while earlier requests of the line wait: it stays in the queue.
+    /// The request at a place of the queue is answered: it leaves it, or, while earlier ones of its line wait, is marked.
     #[cold]
-    fn take_value_early(&mut self, s: u32, place: usize, value: &[u8]) {
+    pub(crate) fn take_answered(&mut self, s: u32, place: usize) -> Option<(Answered, Latency)> {
         let conn = &mut self.conns[s];
         let (pool, server) = (conn.pool as usize, conn.server as usize);
+        if place == 0 {
+            let answered = conn.take_front()?;
+            conn.joining.took_first();
+            let latency = self.note_answer(pool, server, &answered, true);
+            return Some((answered, latency));
+        }
         let late = place < conn.expired;
         if let Some(open) = &mut conn.joining.open {
             (open.at, open.from) = (place as u8 + 1, 0);
         }
-        let Some(waiting) = conn.queue.get_mut(place) else { return };
+        conn.replies += 1;
+        let waiting = conn.queue.get_mut(place)?;
         let entry = *waiting;
         (waiting.target, waiting.joined, waiting.care.again) = (Target::Nobody, ANSWERED, false);
         let latency = Latency::of_us(self.now.mono_us.saturating_sub(entry.at_us));
         if !late {
             self.shard.server_shard(pool, server).latency.record(latency);
         }
-        let answered = Answered { entry, bytes: 0, unsent: false, late };
-        self.give(s, &answered, latency, [value, END]);
+        Some((Answered { entry, bytes: 0, unsent: false, late }, latency))
     }
 
     /// Values for a request of several keys, which has them all at the end. Nothing when they are too much.

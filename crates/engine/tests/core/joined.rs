@@ -7,12 +7,15 @@ use engine::error::Cause;
 use engine::limits::{JOINED_KEYS, JOINED_LINE_BYTES};
 use stats::ServerMetric;
 
-fn value(key: &str, data: &str) -> String {
+pub(crate) fn value(key: &str, data: &str) -> String {
     format!("VALUE {key} 0 {}\r\n{data}\r\n", data.len())
 }
 
 /// A pool of one server, and some clients.
-fn rig_of(lines: impl FnOnce(&mut engine::topology::PoolView), clients: usize) -> (Rig, Vec<usize>) {
+pub(crate) fn rig_of(
+    lines: impl FnOnce(&mut engine::topology::PoolView),
+    clients: usize,
+) -> (Rig, Vec<usize>) {
     let mut view = pool(Protocol::Memcache, 1);
     lines(&mut view);
     let mut rig = Rig::new(view);
@@ -21,7 +24,7 @@ fn rig_of(lines: impl FnOnce(&mut engine::topology::PoolView), clients: usize) -
 }
 
 /// What several clients ask in one tick.
-fn ask(rig: &mut Rig, requests: &[(usize, &str)]) {
+pub(crate) fn ask(rig: &mut Rig, requests: &[(usize, &str)]) {
     for (client, request) in requests {
         rig.send_and_wait(*client, format!("{request}\r\n"));
     }
@@ -29,7 +32,7 @@ fn ask(rig: &mut Rig, requests: &[(usize, &str)]) {
 }
 
 /// Nothing is left behind.
-fn is_at_rest(rig: &Rig) {
+pub(crate) fn is_at_rest(rig: &Rig) {
     let Usage { requests, in_flight, .. } = rig.core.usage();
     assert_eq!((requests, in_flight), (0, 0));
     for metric in [
@@ -274,54 +277,6 @@ fn a_late_reply_is_dropped_and_the_line_that_has_begun_to_leave_is_finished() {
 }
 
 #[test]
-fn a_large_value_is_passed_on_as_it_comes_and_the_others_are_asked_elsewhere() {
-    let (mut rig, clients) = rig_of(|view| (view.stream_from, view.retry_reads) = (100, true), 3);
-    ask(&mut rig, &[(clients[0], "get a"), (clients[1], "get b"), (clients[2], "get c")]);
-    rig.sent(0);
-    let data = "x".repeat(300);
-    let large = value("b", &data);
-    rig.reply(0, value("a", "1") + &large[..150]);
-    rig.later(1);
-    assert_eq!(rig.read(clients[1]), &large[..150], "before it is all there");
-    assert_eq!(rig.sent(0), "get c\r\n", "over another connection");
-    rig.reply(0, value("c", "3") + "END\r\n");
-    assert_eq!(rig.read(clients[2]), value("c", "3") + "END\r\n", "without waiting for it");
-    rig.reply_first(0, &large[150..310]);
-    rig.reply_first(0, [&large[310..], &value("c", "3"), "END\r\n"].concat());
-    rig.later(1);
-    assert_eq!(rig.read(clients[1]), format!("{}END\r\n", &large[150..]));
-    assert_eq!((rig.read(clients[0]), rig.read(clients[2])), (value("a", "1") + "END\r\n", String::new()));
-    is_at_rest(&rig);
-}
-
-#[test]
-fn a_large_value_that_is_not_the_next_is_collected_and_given_to_whom_it_is_for() {
-    let (mut rig, clients) = rig_of(|view| (view.stream_from, view.retry_reads) = (100, false), 3);
-    ask(&mut rig, &[(clients[0], "get a"), (clients[1], "get b"), (clients[2], "get c")]);
-    let large = value("b", &"x".repeat(300));
-    rig.reply(0, &large[..150]);
-    rig.reply(0, [&large[150..], &value("a", "1"), "END\r\n"].concat());
-    rig.later(1);
-    assert_eq!(rig.read(clients[0]), value("a", "1") + "END\r\n");
-    assert_eq!(rig.read(clients[1]), large + "END\r\n");
-    assert_eq!(rig.read(clients[2]), "END\r\n");
-    is_at_rest(&rig);
-}
-
-#[test]
-fn a_lane_whose_reply_has_not_ended_is_not_kept_for_others() {
-    let (mut rig, clients) = rig_of(|view| (view.stream_from, view.retry_reads) = (100, true), 2);
-    ask(&mut rig, &[(clients[0], "get a"), (clients[1], "get b")]);
-    let large = value("b", &"x".repeat(300));
-    rig.reply(0, value("a", "1") + &large[..150]);
-    assert_eq!(rig.open_conns(0), 1);
-    rig.reply(0, &large[150..]);
-    assert_eq!(rig.read(clients[1]), large + "END\r\n");
-    assert_eq!(rig.open_conns(0), 0, "an END would come that is nobody's");
-    is_at_rest(&rig);
-}
-
-#[test]
 fn what_is_answered_before_it_has_left_takes_no_more_keys() {
     let (mut rig, clients) = rig_of(|_| {}, 2);
     rig.send(clients[0], "get z\r\n");
@@ -490,4 +445,43 @@ fn a_part_may_be_as_large_as_a_reply_and_no_larger() {
         assert_eq!(reply == values + "END\r\n", expected, "{reply}");
         assert!(expected || reply == "SERVER_ERROR Invalid argument\r\n", "{reply}");
     }
+}
+
+#[test]
+fn who_has_nothing_of_its_reply_yet_asks_again_and_who_has_does_not() {
+    let (mut rig, clients) = rig_of(|view| view.retry_reads = true, 3);
+    ask(&mut rig, &[(clients[0], "get a"), (clients[1], "get b"), (clients[2], "get c")]);
+    rig.sent(0);
+    rig.reply(0, "VALUE b 0 5\r\nxx"); // a is missed, or comes later
+    rig.lose(0, Cause::Reset);
+    assert_eq!(rig.read(clients[0]), "");
+    assert_eq!(rig.read(clients[1]), "SERVER_ERROR Connection reset by peer\r\n");
+    assert_eq!(rig.sent(0), "get a\r\nget c\r\n");
+}
+
+#[test]
+fn half_of_a_lines_end_is_of_no_reply_behind_it() {
+    let (mut rig, clients) = rig_of(|view| view.retry_reads = true, 3);
+    ask(&mut rig, &[(clients[0], "get a"), (clients[1], "get b")]);
+    rig.send(clients[2], "get c\r\n");
+    assert_eq!(rig.sent(0), "get a b\r\nget c\r\n");
+    rig.reply(0, value("a", "1") + &value("b", "2") + "EN");
+    rig.lose(0, Cause::Reset);
+    assert_eq!(rig.read(clients[2]), "");
+    assert_eq!(rig.sent(0), "get c\r\n");
+}
+
+#[test]
+fn what_is_answered_before_its_turn_is_timed_once() {
+    let (mut rig, clients) = rig_of(|view| view.timeout_us = Some(100_000), 2);
+    ask(&mut rig, &[(clients[0], "get a"), (clients[1], "get b")]);
+    rig.sent(0);
+    rig.later(1);
+    rig.reply(0, value("b", "2"));
+    assert_eq!(rig.read(clients[1]), value("b", "2") + "END\r\n");
+    rig.later(100);
+    assert_eq!(rig.read(clients[0]), "SERVER_ERROR Connection timed out\r\n");
+    let mut all = stats::Distribution::default();
+    all.merge(&rig.registry.shards()[0].server_shard(0, 0).latency);
+    assert_eq!(all.count(), 2, "two requests");
 }

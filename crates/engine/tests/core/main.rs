@@ -13,6 +13,7 @@ mod halt;
 mod handshake;
 mod hush;
 mod joined;
+mod joined_large;
 mod large;
 mod learn;
 mod longest_tick;
