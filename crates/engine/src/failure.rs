@@ -143,6 +143,13 @@ impl Core {
         }
     }
 
+    /// A server says something that it was not asked. Nothing, as where a connection is gone.
+    #[cold]
+    pub(crate) fn lose_nonsense<T>(&mut self, s: u32) -> Option<T> {
+        self.lose_conn(s, Cause::InvalidReply);
+        None
+    }
+
     /// Queues a request on another connection; its time goes on counting from when it was first queued.
     pub(crate) fn send_again(&mut self, s: u32, bytes: &[u8], entry: InFlight) {
         let queue = &mut self.conns[s].queue;

@@ -124,10 +124,7 @@ impl Core {
                     used += self.unfinished_reply(s, &bytes[used..])?;
                     break;
                 }
-                Found::Nonsense => {
-                    self.lose_conn(s, Cause::InvalidReply);
-                    return None;
-                }
+                Found::Nonsense => return self.lose_nonsense(s),
             }
         }
         let conn = &mut self.conns[s];
@@ -160,10 +157,7 @@ impl Core {
                 conn.note_skipped(reply);
                 return Some(());
             }
-            Begun::Nothing => {
-                self.lose_conn(s, Cause::InvalidReply);
-                return None;
-            }
+            Begun::Nothing => return self.lose_nonsense(s),
         };
         let (pool, server) = (conn.pool as usize, conn.server as usize);
         let (lane, fed) = (conn.lane, conn.feeder != NONE);

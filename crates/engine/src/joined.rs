@@ -12,7 +12,6 @@
 //! request: a server might answer it once.
 
 use crate::core::Core;
-use crate::error::Cause;
 use crate::limits::{JOINED_KEYS, JOINED_LINE_BYTES};
 use crate::request::Target;
 use crate::server_conn::{Answered, Care, InFlight, Scan, ServerConn};
@@ -394,41 +393,33 @@ impl Core {
         }
     }
 
-    /// The server answers something that it was not asked.
-    #[cold]
-    pub(crate) fn lose_nonsense<T>(&mut self, s: u32) -> Option<T> {
-        self.lose_conn(s, Cause::InvalidReply);
-        None
-    }
-
     /// A value for the request at a place of the queue.
     #[inline]
     fn take_value(&mut self, s: u32, place: usize, value: &[u8]) {
-        let conn = &mut self.conns[s];
-        let (pool, server) = (conn.pool as usize, conn.server as usize);
-        if place > 0 {
-            if let Some((answered, latency)) = self.take_answered(s, place) {
-                self.give(s, &answered, latency, [value, END]);
-            }
-            return;
+        if let Some((answered, latency)) = self.take_answered(s, place) {
+            self.give(s, &answered, latency, [value, END]);
         }
-        let Some(answered) = conn.take_front() else { return };
-        conn.joining.took_first();
-        let latency = self.note_answer(pool, server, &answered, true);
-        self.give(s, &answered, latency, [value, END]);
     }
 
-    /// The request at a place of the queue is answered: it leaves it, or, while earlier ones of its line wait, is marked.
-    #[cold]
+    /// The request at a place of the queue is answered: what it was, and how long that took.
+    #[inline]
     pub(crate) fn take_answered(&mut self, s: u32, place: usize) -> Option<(Answered, Latency)> {
+        if place > 0 {
+            return self.take_early(s, place);
+        }
         let conn = &mut self.conns[s];
         let (pool, server) = (conn.pool as usize, conn.server as usize);
-        if place == 0 {
-            let answered = conn.take_front()?;
-            conn.joining.took_first();
-            let latency = self.note_answer(pool, server, &answered, true);
-            return Some((answered, latency));
-        }
+        let answered = conn.take_front()?;
+        conn.joining.took_first();
+        let latency = self.note_answer(pool, server, &answered, true);
+        Some((answered, latency))
+    }
+
+    /// The same while earlier requests of the line wait: it stays in the queue.
+    #[cold]
+    fn take_early(&mut self, s: u32, place: usize) -> Option<(Answered, Latency)> {
+        let conn = &mut self.conns[s];
+        let (pool, server) = (conn.pool as usize, conn.server as usize);
         let late = place < conn.expired;
         if let Some(open) = &mut conn.joining.open {
             (open.at, open.from) = (place as u8 + 1, 0);
