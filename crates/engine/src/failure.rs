@@ -143,7 +143,7 @@ impl Core {
         }
     }
 
-    /// A server says something that it was not asked. Nothing, as where a connection is gone.
+    /// Loses a connection whose server says what it was not asked. Returns nothing, which tells callers that the connection is gone.
     #[cold]
     pub(crate) fn lose_nonsense<T>(&mut self, s: u32) -> Option<T> {
         self.lose_conn(s, Cause::InvalidReply);

@@ -145,16 +145,12 @@ impl Core {
             }
             _ => false,
         };
-        let Some(answered) = answered else {
-            self.lose_conn(s, Cause::InvalidReply);
-            return None;
-        };
+        let Some(answered) = answered else { return self.lose_nonsense(s) };
         self.note_answer(pool as usize, server as usize, &answered, true);
         if !fits {
             // Somebody else has changed what is subscribed here, or it is no pub/sub at all.
             self.fail(config::Protocol::Redis, answered.entry.target, Cause::InvalidReply.text());
-            self.lose_conn(s, Cause::InvalidReply);
-            return None;
+            return self.lose_nonsense(s);
         }
         if let Target::Topic(id) = answered.entry.target {
             self.topic_confirmed(id, server);

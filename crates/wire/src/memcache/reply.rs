@@ -336,7 +336,7 @@ fn one_line(line: &[u8]) -> ReplyKind {
 }
 
 /// The `VALUE` block at the start of `buf`, if it is all there and written as servers answer `get`: where its key, which begins
-/// at [`KEY_AT`], and where the block ends. What it is not the answer for, [`ReplyScan::piece`] says.
+/// at [`KEY_AT`], ends, and where the block ends. All else, too long or wrong or not all there, is for [`ReplyScan::piece`] to judge.
 #[inline]
 pub fn whole_value(buf: &[u8], limits: &Limits) -> Option<(usize, usize)> {
     block(buf, 0, limits.reply_line_bytes)
